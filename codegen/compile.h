@@ -1,0 +1,35 @@
+/* compile.h -- the public face of codegen: a planned module in, a file out. */
+#ifndef INGOT_COMPILE_H
+#define INGOT_COMPILE_H
+
+#include "ir.h"
+
+typedef enum OutputKind { OUT_SO, OUT_OBJECT, OUT_ARCHIVE, OUT_ASSEMBLY, OUT_LLVM } OutputKind;
+
+typedef struct CompileOptions {
+    const char *output;             /* path; written to a temporary name and renamed when complete */
+    OutputKind kind;
+    const char *header;             /* path of the C header to write, or NULL */
+    const char *target;             /* triple or an alias of targets.def; NULL: this machine */
+    const char *cpu;                /* LLVM cpu name; NULL: this machine's, or the triple's baseline */
+    int opt_level;                  /* LLVM's pipeline, 0..3 */
+    bool time;                      /* print phase times on stderr */
+    bool fast_math;
+} CompileOptions;
+
+/* What target this is, before passes run: they ask for vector width and register count. Fills in defaults, checks names; reports. */
+typedef struct TargetInfo {
+    const char *triple, *cpu, *features;
+    int vector_bytes;               /* widest vector register used for f32 */
+    int vector_registers;
+    bool has_fma, is_host, is_64bit;
+    const char *family;             /* bitcode family: x86_64 aarch64 armv7 riscv64 ... */
+    const char *required_features;  /* comma-separated, for the loader to check: what code for this cpu may use */
+} TargetInfo;
+
+bool target_resolve(Arena *a, Diag *d, const char *target, const char *cpu, TargetInfo *out);
+void targets_print(FILE *out);      /* for `ingot targets` */
+bool compile_module(Module *m, const CompileOptions *opt);
+OutputKind output_kind_of(const char *path, bool *ok);      /* from the extension */
+
+#endif

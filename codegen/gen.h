@@ -1,0 +1,177 @@
+/* gen.h -- what the kernel generators share: the group they compile, and how they read elements of it.
+ *
+ * A Group is one kernel's worth of IR: a bare node, or the body of a `fused` node with at most one anchor (contraction, reduction, pooling).
+ * Its operands are values outside; its result is the value that the body returns. Values inside are never stored: group_load emits the
+ * computation of one element, or of CG_LANES neighbouring elements, of any value inside, reading operands from memory.
+ *
+ * Elements are addressed by an Index over the *space* of a value:
+ *   - merged space (elementwise groups): adjacent dims that every operand either has or lacks are one dim; the index is never adapted on the way to
+ *     an operand, an operand just has stride 0 along dims it lacks. Elementwise functions commute with broadcasting, so this is exact.
+ *   - full space (groups with movement ops): one index per dim of the value at hand; each op maps the index of its result to that of its operands.
+ */
+#ifndef INGOT_GEN_H
+#define INGOT_GEN_H
+
+#include "cg.h"
+
+enum { MAX_OPERANDS = 64, MAX_MEMO = 512 };
+
+typedef struct Index {
+    int rank;
+    LLVMValueRef v[MAX_RANK];       /* i64: of lane 0 */
+    int64_t lane[MAX_RANK];         /* how much the next lane adds */
+    int id;                         /* equal ids: same index, for remembering values; 0: never remembered */
+} Index;
+
+/* Dims of the iteration space after merging. */
+typedef struct Space {
+    int rank;
+    Dim dim[MAX_RANK];
+    int full_to_merged[MAX_RANK];           /* full dim -> merged dim, -1 for dims of size 1 */
+    Dim stride[MAX_OPERANDS][MAX_RANK];     /* of operand k along each merged dim, in elements; 0 where it broadcasts */
+    Dim maybe_one[MAX_OPERANDS][MAX_RANK];  /* operand's own size where only the run tells whether it broadcasts, else NULL */
+} Space;
+
+typedef struct Group {
+    Codegen *cg;
+    const Node *owner;              /* the node in the planned graph */
+    const Graph *body;              /* of a fused node, else NULL */
+    const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL */
+    int noperand;
+    Value *operand[MAX_OPERANDS];   /* outer values, as owner's operands */
+    Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
+    Value *result;                  /* inner value that is stored (a bare node: its result) */
+    bool elementwise;               /* apart from the anchor, only EW, cast, bitcast */
+    /* while emitting */
+    LLVMValueRef args, context;
+    LLVMValueRef ptr[MAX_OPERANDS]; /* operand data */
+    LLVMValueRef out;               /* result data */
+    const Space *space;             /* NULL: full space */
+    const Value *given_value;       /* the anchor's result: not computed but given ... */
+    LLVMValueRef given;             /* ... as this compute value */
+    LLVMValueRef mask;              /* lanes that operands may be read under, NULL: all */
+    int nmemo, next_index_id;
+    struct { const Value *v; int index_id, lanes; LLVMValueRef val; } memo[MAX_MEMO];
+} Group;
+
+/* ---- group.c ---- */
+bool group_open(Group *g, Codegen *cg, const Node *owner);          /* finds operands, anchor, result; false: reported */
+void group_enter(Group *g, LLVMValueRef fn);                        /* at the start of the kernel function: loads args */
+int group_operand(const Group *g, const Value *inner);              /* number of the operand, or -1 */
+/* Read by the anchor straight from memory, so that even a uniform constant must be there. */
+bool operand_read_plain(const Group *g, int k);
+Space group_space(Group *g, const Value *v);                        /* merged space of elementwise value v of this group */
+Index index_new(Group *g, int rank);                                /* fresh id, lanes 0 */
+/* Compute value (scalar for lanes 1, else vector) of v at the index. */
+LLVMValueRef group_load(Group *g, const Value *v, const Index *at, int lanes);
+/* True if group_load of v with the last dim along the lanes needs only contiguous or uniform memory reads. */
+bool group_lanes_ok(Group *g, const Value *v);
+/* Store a compute value of the result's dtype to element `offset` (i64) of the result; mask (<lanes x i1>) may be NULL. */
+void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask);
+LLVMValueRef group_dim(Group *g, Dim d);                            /* cg_dim with the group's context */
+LLVMValueRef operand_load(Group *g, int operand, LLVMValueRef offset, int lanes, LLVMValueRef mask);   /* raw element access -> compute value */
+/* Offset of the element in the contiguous tensor with these dims. */
+LLVMValueRef linear_offset(Group *g, int rank, const Dim *dim, const LLVMValueRef *index);
+/* Split a flat number into one index per dim. */
+void split_index(Group *g, LLVMValueRef flat, int rank, const Dim *dim, LLVMValueRef *out);
+LLVMValueRef lane_mask(Codegen *cg, LLVMValueRef live);             /* <CG_LANES x i1>: lane < live (i64) */
+
+/* Value of epilogue: everything between the anchor and the result, given the anchor's value at this index of the result's space. */
+LLVMValueRef group_epilogue(Group *g, LLVMValueRef anchor_value, const Index *at, int lanes);
+/* The same with the masked lanes of a tail: operands are read under the mask. */
+LLVMValueRef group_epilogue_masked(Group *g, LLVMValueRef anchor_value, const Index *at, int lanes, LLVMValueRef mask);
+
+/* ---- reducing (reducer.c) ---- */
+
+typedef struct Reducer {            /* an associative operation on compute values */
+    DType type;                     /* compute type */
+    ScalarOp op;                    /* S_add S_mul S_max S_min */
+    LLVMValueRef identity;          /* scalar */
+} Reducer;
+
+Reducer reducer_of(Codegen *cg, const char *kind, DType storage);   /* sum prod max min */
+LLVMValueRef reducer_apply(Codegen *cg, const Reducer *r, LLVMValueRef a, LLVMValueRef b, int lanes);
+LLVMValueRef reducer_across(Codegen *cg, const Reducer *r, LLVMValueRef vec);       /* lanes to a scalar, as a balanced tree */
+LLVMValueRef cg_primitive(Codegen *cg, ScalarOp op, DType type, LLVMValueRef a, LLVMValueRef b, int lanes);
+LLVMValueRef cg_math(Codegen *cg, FRef (*f)(FRec *, FRef), DType type, LLVMValueRef x, int lanes);     /* f_exp, f_log... */
+LLVMValueRef cg_variable(Codegen *cg, LLVMValueRef init);           /* stack slot in the entry block, set to init here */
+LLVMValueRef cg_get(Codegen *cg, LLVMValueRef var);
+void cg_set(Codegen *cg, LLVMValueRef var, LLVMValueRef val);
+
+/* ---- the generators: each emits the body of the kernel function for units [begin, end) and says how many units there are ---- */
+typedef struct Work {
+    Dim units;                      /* independent pieces of work */
+    Dim cost;                       /* rough scalar operations per unit, for deciding about threads */
+} Work;
+
+typedef bool GenFn(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work);
+GenFn gen_map, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose;
+
+/* gen_run.c: emit everything of cg->m into cg->mod. */
+bool gen_module(Codegen *cg);
+/* gen_descriptor.c: the ingot_model constant and the functions it points to. */
+void gen_descriptor(Codegen *cg, LLVMValueRef run);
+
+/* kernel_key.c: equal strings mean the same kernel. */
+const char *kernel_key(Codegen *cg, const Node *n);
+
+/* ---- layouts of packed weights (pack.c) ---- */
+
+/* The operand of this kernel that is read from a packed copy instead of its plain data, or -1; *offset is the copy's place among the weights.
+ * A constant weight is packed in panels of CG_LANES columns, zero-padded:
+ *   matmul [batch][K,N]          -> [batch][panel][K][16]
+ *   conv [M, C/g, k...]          -> [group][panel][taps][C/g][16]
+ *   depthwise conv [C, 1, k...]  -> [taps][C rounded up to 16]
+ */
+int pack_operand(const Group *g, uint64_t *offset);
+bool conv_is_fast(const Group *g);          /* channels last, no pads, constant weights, at most 2 spatial axes */
+bool conv_is_depthwise(const Group *g);
+
+/* ---- tile.c: the register-tiled inner product ---- */
+
+typedef struct TileShape { int rows, panels; } TileShape;
+enum { MAX_TILE = 32 };
+/* Rows x panels that fill the register file without spilling. rows, cols: how many there are, 0 if unknown. */
+TileShape tile_choose(const TargetInfo *t, DType type, int64_t rows, int64_t cols);
+
+/* A matrix product seen as rows x columns of a contiguous result: conv, matmul. */
+typedef struct Tile Tile;
+typedef struct Contract {
+    Group *g;
+    int a, b, bias;                 /* operand numbers; bias -1: none */
+    bool packed;                    /* b is in panels */
+    Dim rows, cols;                 /* of the whole result */
+    TileShape shape;
+    int64_t run_rows;               /* rows that lie side by side with row_step between them (a row of the image, or all); 0: only the run knows */
+    LLVMValueRef row_step;          /* elements of a between such rows */
+    LLVMValueRef panel_step, k_step;/* elements of b between panels, between k and k + 1 */
+    Space space;                    /* of the result, for the epilogue */
+    bool merged;                    /* space is [rows, cols] or their product; else indices are full */
+    void (*sum)(struct Contract *c, Tile *t);    /* emits the runs of one tile by tile_accumulate */
+    void *ctx;
+} Contract;
+
+struct Tile {
+    Contract *c;
+    int rows, panels;
+    LLVMValueRef row;               /* first row, within its run */
+    LLVMValueRef flat_row;          /* the same, of the whole result */
+    LLVMValueRef col;               /* first column */
+    LLVMValueRef b_start;           /* elements of b before this tile's first panel */
+    LLVMValueRef a_start;           /* elements of a before the run of rows */
+    LLVMValueRef mask[8];           /* per panel: live columns, NULL all */
+    LLVMValueRef acc[MAX_TILE];     /* variables, row-major */
+};
+
+void contract_open(Contract *c);
+/* All columns [col, col + panels*16) for the rows [row, row_end) of one run, as many tiles as it takes (at most shape.rows rows). */
+void contract_block(Contract *c, Tile at, LLVMValueRef row_end);
+/* acc += a[row][k] * b[k][col] for k in [0, length): a_offset and b_offset in elements, added to the tile's own place. */
+void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length);
+
+typedef struct Branch { LLVMBasicBlockRef other, done; } Branch;
+Branch branch_begin(Codegen *cg, LLVMValueRef cond);
+void branch_else(Codegen *cg, Branch *b);
+void branch_end(Codegen *cg, Branch *b);
+
+#endif

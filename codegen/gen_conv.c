@@ -1,0 +1,243 @@
+/* gen_conv.c -- convolution, channels last, as tiles of (output pixels of one row) x (output channels).
+ *
+ * The input pixels under a filter row lie side by side in memory, so the sum over (kw, c) is one run of KW*C elements against packed weights; a tile
+ * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Depthwise convolution runs lanes along the
+ * channels. Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
+ */
+#include "gen.h"
+
+typedef struct Conv {
+    int64_t kh, kw, sh, sw, dh, dw, groups;
+    int64_t cin, cout;              /* per group */
+    Dim n, h, w, c, oh, ow, m;      /* of input and result; 1-D is h = 1 */
+    bool pointwise;                 /* 1x1, stride 1: rows are all pixels */
+} Conv;
+
+static int64_t at_axis(IntVec v, int naxes, int axis, int64_t otherwise)
+{
+    int i = axis - (2 - naxes);     /* a 1-D convolution has only the second axis */
+    return v.n && i >= 0 ? v.v[i] : otherwise;
+}
+
+static Conv conv_of(const Group *g)
+{
+    const Attr_conv *a = NODE_ATTR(g->anchor, conv);
+    const Type *x = &node_in(g->anchor, 0)->type, *w = &node_in(g->anchor, 1)->type, *y = &node_out(g->anchor)->type;
+    int naxes = x->rank - 2;
+    Dim one = dim_const(g->cg->m->dims, 1);
+    Conv k = { .groups = a->group, .cin = w->dim[1]->k, .cout = w->dim[0]->k / a->group };
+    k.kh = naxes == 2 ? w->dim[2]->k : 1;
+    k.kw = w->dim[naxes + 1]->k;
+    k.sh = at_axis(a->strides, naxes, 0, 1), k.sw = at_axis(a->strides, naxes, 1, 1);
+    k.dh = at_axis(a->dilations, naxes, 0, 1), k.dw = at_axis(a->dilations, naxes, 1, 1);
+    k.n = x->dim[0], k.c = x->dim[x->rank - 1], k.m = y->dim[y->rank - 1];
+    k.h = naxes == 2 ? x->dim[1] : one, k.oh = naxes == 2 ? y->dim[1] : one;
+    k.w = x->dim[naxes], k.ow = y->dim[naxes];
+    k.pointwise = k.kh == 1 && k.kw == 1 && k.sh == 1 && k.sw == 1;
+    return k;
+}
+
+/* Runs of one tile: over filter rows, and filter columns where they do not lie side by side. */
+static void conv_sum(Contract *c, Tile *t)
+{
+    Conv *k = c->ctx;
+    Group *g = c->g;
+    Codegen *cg = g->cg;
+    bool whole_row = k->groups == 1 && k->dw == 1;
+    int64_t run = whole_row ? k->kw * k->cin : k->cin;
+    if (k->pointwise) {
+        tile_accumulate(t, cg_i64(cg, 0), cg_i64(cg, 0), cg_i64(cg, run));
+        return;
+    }
+    LLVMValueRef row = LLVMBuildNSWMul(cg->b, group_dim(g, k->w), group_dim(g, k->c), "");
+    Loop h = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, k->kh), 1, "kh");
+    LLVMValueRef a = LLVMBuildNSWMul(cg->b, LLVMBuildMul(cg->b, h.index, cg_i64(cg, k->dh), ""), row, "");
+    LLVMValueRef b = LLVMBuildMul(cg->b, h.index, cg_i64(cg, k->kw * k->cin * CG_LANES), "");
+    if (whole_row) {
+        tile_accumulate(t, a, b, cg_i64(cg, run));
+    } else {
+        Loop w = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, k->kw), 1, "kw");
+        LLVMValueRef step = LLVMBuildMul(cg->b, group_dim(g, k->c), cg_i64(cg, k->dw), "");
+        LLVMValueRef aw = LLVMBuildAdd(cg->b, a, LLVMBuildMul(cg->b, w.index, step, ""), "");
+        LLVMValueRef bw = LLVMBuildAdd(cg->b, b, LLVMBuildMul(cg->b, w.index, cg_i64(cg, k->cin * CG_LANES), ""), "");
+        tile_accumulate(t, aw, bw, cg_i64(cg, run));
+        loop_end(cg, &w);
+    }
+    loop_end(cg, &h);
+}
+
+/* Columns of one unit within its group: a full set of panels, or the masked rest. col: first column within the group. */
+static void conv_columns(Contract *c, const Conv *k, Tile at, LLVMValueRef col, LLVMValueRef row_end)
+{
+    Codegen *cg = c->g->cg;
+    int64_t step = c->shape.panels * CG_LANES, left = k->cout % step;
+    at.panels = c->shape.panels;
+    if (!left) {
+        contract_block(c, at, row_end);
+        return;
+    }
+    if (k->cout > step) {
+        Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLE, LLVMBuildAdd(cg->b, col, cg_i64(cg, step), ""), cg_i64(cg, k->cout), ""));
+        contract_block(c, at, row_end);
+        branch_else(cg, &b);
+        at.panels = (int)((left + CG_LANES - 1) / CG_LANES);
+        if (left % CG_LANES)
+            at.mask[at.panels - 1] = lane_mask(cg, cg_i64(cg, left % CG_LANES));
+        contract_block(c, at, row_end);
+        branch_end(cg, &b);
+        return;
+    }
+    at.panels = (int)((left + CG_LANES - 1) / CG_LANES);
+    if (left % CG_LANES)
+        at.mask[at.panels - 1] = lane_mask(cg, cg_i64(cg, left % CG_LANES));
+    contract_block(c, at, row_end);
+}
+
+/* Where a tile of this unit starts. part: group, panel group, then image (and row) and block of pixels. */
+static Tile conv_tile(Contract *c, const Conv *k, const LLVMValueRef *part, LLVMValueRef col, Dim run)
+{
+    Group *g = c->g;
+    Codegen *cg = g->cg;
+    int64_t panels = (k->cout + CG_LANES - 1) / CG_LANES;
+    Tile at = { .row = LLVMBuildMul(cg->b, part[4], cg_i64(cg, c->shape.rows), "") };
+    LLVMValueRef first_col = LLVMBuildMul(cg->b, part[0], cg_i64(cg, k->cout), "");
+    LLVMValueRef line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[2], group_dim(g, k->oh), ""), part[3], "");
+    if (k->pointwise)
+        line = cg_i64(cg, 0);
+    at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, line, group_dim(g, run), ""), at.row, "");
+    at.col = LLVMBuildAdd(cg->b, first_col, col, "");
+    LLVMValueRef first = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], cg_i64(cg, panels), ""), LLVMBuildMul(cg->b, part[1], cg_i64(cg, c->shape.panels), ""), "");
+    at.b_start = LLVMBuildNSWMul(cg->b, first, c->panel_step, "");
+    LLVMValueRef in_line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[2], group_dim(g, k->h), ""), LLVMBuildMul(cg->b, part[3], cg_i64(cg, k->sh), ""), "");
+    if (k->pointwise)
+        in_line = cg_i64(cg, 0);
+    LLVMValueRef pixels = LLVMBuildNSWMul(cg->b, in_line, group_dim(g, k->w), "");
+    at.a_start = LLVMBuildAdd(cg->b, LLVMBuildNSWMul(cg->b, pixels, group_dim(g, k->c), ""), LLVMBuildMul(cg->b, part[0], cg_i64(cg, k->cin), ""), "");
+    return at;
+}
+
+static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
+{
+    Codegen *cg = g->cg;
+    DimTable *dims = cg->m->dims;
+    Conv k = conv_of(g);
+    Dim one = dim_const(dims, 1), pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow));
+    Dim run = k.pointwise ? pixels : k.ow;
+    Contract c = { .g = g, .a = group_operand(g, node_in(g->anchor, 0)), .b = group_operand(g, node_in(g->anchor, 1)), .packed = true,
+                   .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
+    c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
+    c.run_rows = dim_is_const(run) ? run->k : 0;
+    c.shape = tile_choose(&cg->target, formula_compute_type(g->operand[c.a]->type.dtype), c.run_rows, k.cout);
+    c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
+    c.panel_step = cg_i64(cg, k.kh * k.kw * k.cin * CG_LANES);
+    c.k_step = cg_i64(cg, CG_LANES);
+    contract_open(&c);
+    int64_t step = c.shape.panels * CG_LANES;
+    Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows));
+    Dim parts[5] = { dim_const(dims, k.groups), dim_const(dims, (k.cout + step - 1) / step), k.pointwise ? one : k.n, k.pointwise ? one : k.oh, blocks };
+    work->units = one;
+    for (int i = 0; i < 5; i++)
+        work->units = dim_mul(dims, work->units, parts[i]);
+    work->cost = dim_const(dims, k.kh * k.kw * k.cin * c.shape.rows * c.shape.panels);
+    LLVMValueRef part[5];
+    Loop l = loop_begin(cg, begin, end, 1, "unit");
+    split_index(g, l.index, 5, parts, part);
+    LLVMValueRef col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "");
+    conv_columns(&c, &k, conv_tile(&c, &k, part, col, run), col, group_dim(g, run));
+    loop_end(cg, &l);
+    g->space = NULL;
+}
+
+/* ---- depthwise ---- */
+
+enum { DEPTHWISE_PIXELS = 4 };
+
+typedef struct Depthwise {
+    Group *g;
+    Conv k;
+    int x, w, bias;
+    Space space;
+    LLVMValueRef line_in, line_out; /* first input pixel and first result pixel of this output row */
+} Depthwise;
+
+static LLVMValueRef depthwise_load(const Depthwise *d, LLVMValueRef pixel, int64_t down, int64_t right, LLVMValueRef col, LLVMValueRef mask)
+{
+    Codegen *cg = d->g->cg;
+    LLVMValueRef below = LLVMBuildNSWMul(cg->b, group_dim(d->g, d->k.w), cg_i64(cg, down), "");
+    LLVMValueRef at = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, pixel, below, ""), cg_i64(cg, right), "");
+    LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, at, group_dim(d->g, d->k.c), ""), col, "");
+    return operand_load(d->g, d->x, offset, CG_LANES, mask);
+}
+
+/* `count` neighbouring pixels from `ow` on, 16 channels from `col` on. */
+static void depthwise_pixels(Depthwise *d, LLVMValueRef ow, LLVMValueRef col, LLVMValueRef mask, int count)
+{
+    Group *g = d->g;
+    Codegen *cg = g->cg;
+    const Conv *k = &d->k;
+    int64_t wide = (k->groups + CG_LANES - 1) / CG_LANES * CG_LANES;
+    LLVMValueRef acc[DEPTHWISE_PIXELS], zero = LLVMConstNull(cg_compute_type(cg, g->operand[d->x]->type.dtype, CG_LANES));
+    LLVMValueRef init = d->bias >= 0 ? operand_load(g, d->bias, col, CG_LANES, mask) : zero;
+    LLVMValueRef pixel = LLVMBuildNSWAdd(cg->b, d->line_in, LLVMBuildMul(cg->b, ow, cg_i64(cg, k->sw), ""), "");
+    for (int i = 0; i < count; i++)
+        acc[i] = init;
+    for (int64_t h = 0; h < k->kh; h++)
+        for (int64_t w = 0; w < k->kw; w++) {
+            LLVMValueRef weight = operand_load(g, d->w, LLVMBuildAdd(cg->b, cg_i64(cg, (h * k->kw + w) * wide), col, ""), CG_LANES, NULL);
+            for (int i = 0; i < count; i++)
+                acc[i] = cg_fma(cg, depthwise_load(d, pixel, h * k->dh, w * k->dw + i * k->sw, col, mask), weight, acc[i]);
+        }
+    for (int i = 0; i < count; i++) {
+        const Type *t = &g->result->type;
+        LLVMValueRef row = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, d->line_out, ow, ""), cg_i64(cg, i), "");
+        Index at = index_new(g, t->rank);
+        split_index(g, row, t->rank - 1, t->dim, at.v);
+        at.v[t->rank - 1] = col;
+        at.lane[t->rank - 1] = 1;
+        LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(g, k->m), ""), col, "");
+        group_store(g, group_epilogue_masked(g, acc[i], &at, CG_LANES, mask), offset, CG_LANES, mask);
+    }
+}
+
+static void depthwise_row(Depthwise *d, LLVMValueRef col, LLVMValueRef mask)
+{
+    Codegen *cg = d->g->cg;
+    LLVMValueRef ow = group_dim(d->g, d->k.ow), whole = LLVMBuildAnd(cg->b, ow, cg_i64(cg, -DEPTHWISE_PIXELS), "");
+    Loop l = loop_begin(cg, cg_i64(cg, 0), whole, DEPTHWISE_PIXELS, "pixels");
+    depthwise_pixels(d, l.index, col, mask, DEPTHWISE_PIXELS);
+    loop_end(cg, &l);
+    l = loop_begin(cg, whole, ow, 1, "pixel");
+    depthwise_pixels(d, l.index, col, mask, 1);
+    loop_end(cg, &l);
+}
+
+static void conv_depthwise(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
+{
+    Codegen *cg = g->cg;
+    Depthwise d = { .g = g, .k = conv_of(g), .x = group_operand(g, node_in(g->anchor, 0)), .w = group_operand(g, node_in(g->anchor, 1)) };
+    d.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
+    *work = (Work){ dim_mul(cg->m->dims, d.k.n, d.k.oh), dim_mulk(cg->m->dims, d.k.ow, d.k.groups * d.k.kh * d.k.kw / 4 + 1) };
+    int64_t whole = d.k.groups / CG_LANES * CG_LANES;
+    LLVMValueRef part[2];
+    Loop l = loop_begin(cg, begin, end, 1, "row");
+    split_index(g, l.index, 2, (Dim[]){ d.k.n, d.k.oh }, part);
+    LLVMValueRef in_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, d.k.h), ""), LLVMBuildMul(cg->b, part[1], cg_i64(cg, d.k.sh), ""), "");
+    d.line_in = LLVMBuildNSWMul(cg->b, in_row, group_dim(g, d.k.w), "");
+    d.line_out = LLVMBuildNSWMul(cg->b, l.index, group_dim(g, d.k.ow), "");
+    if (whole) {
+        Loop c = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, whole), CG_LANES, "channels");
+        depthwise_row(&d, c.index, NULL);
+        loop_end(cg, &c);
+    }
+    if (whole < d.k.groups)
+        depthwise_row(&d, cg_i64(cg, whole), lane_mask(cg, cg_i64(cg, d.k.groups - whole)));
+    loop_end(cg, &l);
+}
+
+bool gen_conv(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
+{
+    if (!conv_is_fast(g))
+        return gen_conv_any(g, begin, end, work);
+    (conv_is_depthwise(g) ? conv_depthwise : conv_tiles)(g, begin, end, work);
+    return true;
+}

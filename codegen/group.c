@@ -1,0 +1,503 @@
+/* group.c -- reading elements of the values in a kernel's group, see gen.h.
+ *
+ * Read it from group_load: a value is remembered, given (the anchor's result), an operand in memory, a constant, or the result of an op, whose
+ * loader maps the index and loads the op's operands in turn (movement.c for the ops that do more than broadcast).
+ */
+#include "movement.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- opening a group ---- */
+
+static bool is_pointwise(OpCode op)
+{
+    return (op_table[op].flags & OPF_EW) || op == OP_cast || op == OP_bitcast;
+}
+
+static bool is_moved(OpCode op)
+{
+    return op_table[op].flags & (OPF_MOVE | OPF_VIEW);
+}
+
+static bool note_node(Group *g, const Node *n)
+{
+    if (is_pointwise(n->op) || n->op == OP_constant || n->op == OP_input || n->op == OP_return)
+        return true;
+    if (is_moved(n->op)) {
+        g->elementwise = false;
+        return true;
+    }
+    if (g->anchor)
+        return diag_error(g->cg->m->diag, n->loc, "internal: a kernel with two anchors, %s and %s", op_name(g->anchor->op), op_name(n->op));
+    g->anchor = n;
+    return true;
+}
+
+bool group_open(Group *g, Codegen *cg, const Node *owner)
+{
+    memset(g, 0, sizeof *g);
+    *g = (Group){ .cg = cg, .owner = owner, .elementwise = true, .next_index_id = 1, .noperand = owner->nin };
+    if (owner->nin > MAX_OPERANDS)
+        return diag_error(cg->m->diag, owner->loc, "%s with %d operands is not supported (at most %d)", op_name(owner->op), owner->nin, MAX_OPERANDS);
+    for (int i = 0; i < owner->nin; i++)
+        g->operand[i] = g->inner[i] = node_in(owner, i);
+    if (owner->op != OP_fused) {
+        g->result = (Value *)node_out(owner);
+        return note_node(g, owner);
+    }
+    g->body = NODE_ATTR(owner, fused)->body;
+    graph_inputs(g->body, g->inner, MAX_OPERANDS);
+    FOR_EACH_NODE(n, g->body)
+        if (!note_node(g, n))
+            return false;
+    g->result = node_in(graph_return(g->body), 0);
+    return true;
+}
+
+int group_operand(const Group *g, const Value *inner)
+{
+    for (int i = 0; i < g->noperand; i++)
+        if (g->inner[i] && g->inner[i] == inner)
+            return i;
+    return -1;
+}
+
+bool operand_read_plain(const Group *g, int k)
+{
+    for (int i = 0; g->anchor && i < g->anchor->nin; i++)
+        if (node_in(g->anchor, i) && node_in(g->anchor, i) == g->inner[k])
+            return true;
+    return false;
+}
+
+static LLVMValueRef load_pointer(Group *g, int i)
+{
+    LLVMValueRef at = cg_i64(g->cg, i);
+    return LLVMBuildLoad2(g->cg->b, g->cg->ptr, LLVMBuildGEP2(g->cg->b, g->cg->ptr, g->args, &at, 1, ""), "");
+}
+
+void group_enter(Group *g, LLVMValueRef fn)
+{
+    int nout = g->owner->nout;
+    g->args = LLVMGetParam(fn, 0);
+    for (int i = 0; i < g->noperand; i++)
+        g->ptr[i] = g->operand[i] ? load_pointer(g, i) : NULL;
+    g->out = nout ? load_pointer(g, g->noperand) : NULL;
+    g->context = load_pointer(g, g->noperand + nout);
+}
+
+LLVMValueRef group_dim(Group *g, Dim d)
+{
+    return cg_dim(g->cg, g->context, d);
+}
+
+Index index_new(Group *g, int rank)
+{
+    Index at = { .rank = rank, .id = g->next_index_id++ };
+    for (int i = 0; i < rank; i++)
+        at.v[i] = cg_i64(g->cg, 0);
+    return at;
+}
+
+/* ---- addresses ---- */
+
+LLVMValueRef linear_offset(Group *g, int rank, const Dim *dim, const LLVMValueRef *index)
+{
+    Codegen *cg = g->cg;
+    LLVMValueRef at = cg_i64(cg, 0);
+    Dim stride = dim_const(cg->m->dims, 1);
+    for (int d = rank - 1; d >= 0; d--) {
+        at = LLVMBuildNSWAdd(cg->b, at, LLVMBuildNSWMul(cg->b, index[d], group_dim(g, stride), ""), "");
+        stride = dim_mul(cg->m->dims, stride, dim[d]);
+    }
+    return at;
+}
+
+void split_index(Group *g, LLVMValueRef flat, int rank, const Dim *dim, LLVMValueRef *out)
+{
+    Codegen *cg = g->cg;
+    for (int d = rank - 1; d > 0; d--) {
+        if (dim_is(dim[d], 1)) {
+            out[d] = cg_i64(cg, 0);
+            continue;
+        }
+        /* sizes of 0 never get here with work to do, but must not trap */
+        LLVMValueRef n = group_dim(g, dim_is_const(dim[d]) ? dim[d] : dim_max(cg->m->dims, dim[d], dim_const(cg->m->dims, 1)));
+        out[d] = LLVMBuildURem(cg->b, flat, n, "");
+        flat = LLVMBuildUDiv(cg->b, flat, n, "");
+    }
+    if (rank)
+        out[0] = flat;
+}
+
+LLVMValueRef lane_mask(Codegen *cg, LLVMValueRef live)
+{
+    LLVMValueRef lane[CG_LANES];
+    for (int i = 0; i < CG_LANES; i++)
+        lane[i] = LLVMConstInt(cg->i32, (unsigned)i, false);
+    /* compared in 32 bits: clamp, since `live` may be anything */
+    LLVMValueRef top = cg_i64(cg, CG_LANES), some = LLVMBuildICmp(cg->b, LLVMIntSLT, live, top, "");
+    LLVMValueRef n = LLVMBuildTrunc(cg->b, LLVMBuildSelect(cg->b, some, live, top, ""), cg->i32, "");
+    return LLVMBuildICmp(cg->b, LLVMIntSLT, LLVMConstVector(lane, CG_LANES), cg_splat(cg, n, CG_LANES), "mask");
+}
+
+/* ---- memory ---- */
+
+static LLVMValueRef masked_intrinsic(Codegen *cg, const char *name, LLVMTypeRef vec, LLVMValueRef *arg, int n)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMTypeRef types[] = { vec, cg->ptr };
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(cg->mod, id, types, 2);
+    return LLVMBuildCall2(cg->b, LLVMIntrinsicGetType(cg->llvm, id, types, 2), fn, arg, (unsigned)n, "");
+}
+
+static LLVMValueRef load_raw(Codegen *cg, LLVMValueRef p, DType t, int lanes, LLVMValueRef mask)
+{
+    LLVMTypeRef type = cg_storage_type(cg, t, lanes);
+    unsigned align = (unsigned)dtype_bytes(t);
+    if (!mask) {
+        LLVMValueRef v = LLVMBuildLoad2(cg->b, type, p, "");
+        LLVMSetAlignment(v, align);
+        return v;
+    }
+    return masked_intrinsic(cg, "llvm.masked.load", type, (LLVMValueRef[]){ p, LLVMConstInt(cg->i32, align, false), mask, LLVMConstNull(type) }, 4);
+}
+
+LLVMValueRef operand_load(Group *g, int k, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+{
+    DType t = g->operand[k]->type.dtype;
+    LLVMValueRef raw = load_raw(g->cg, cg_gep(g->cg, g->ptr[k], t, offset), t, lanes, mask);
+    return cg_from_storage(g->cg, t, raw, lanes);
+}
+
+void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+{
+    Codegen *cg = g->cg;
+    DType t = g->result->type.dtype;
+    LLVMValueRef p = cg_gep(cg, g->out, t, offset), raw = cg_to_storage(cg, t, val, lanes, false);
+    unsigned align = (unsigned)dtype_bytes(t);
+    if (!mask) {
+        LLVMSetAlignment(LLVMBuildStore(cg->b, raw, p), align);
+        return;
+    }
+    masked_intrinsic(cg, "llvm.masked.store", LLVMTypeOf(raw), (LLVMValueRef[]){ raw, p, LLVMConstInt(cg->i32, align, false), mask }, 4);
+}
+
+/* ---- constants ---- */
+
+static LLVMValueRef scalar_constant(Codegen *cg, const Tensor *t)
+{
+    LLVMTypeRef type = cg_compute_type(cg, t->dtype, 1);
+    return dtype_is_float(t->dtype) ? LLVMConstReal(type, tensor_get_f64(t, 0))
+                                    : LLVMConstInt(type, (unsigned long long)tensor_get_i64(t, 0), true);
+}
+
+/* A uniform constant becomes an immediate; its value is part of the kernel's key. */
+static LLVMValueRef uniform_constant(Group *g, const Value *outer, int lanes)
+{
+    double x;
+    if (!outer || !value_scalar_f64(outer, &x))
+        return NULL;
+    LLVMValueRef k = scalar_constant(g->cg, value_constant(outer));
+    return lanes == 1 ? k : cg_splat(g->cg, k, lanes);
+}
+
+/* ---- merged space ---- */
+
+typedef enum Reach { REACH_ONE, REACH_FULL, REACH_BROADCAST, REACH_RUNTIME } Reach;
+
+/* How an operand covers full dim d of the space with dims `dim`. */
+static Reach reach_of(const Type *operand, int rank, const Dim *dim, int d)
+{
+    int k = d - (rank - operand->rank);
+    if (dim_is(dim[d], 1))
+        return REACH_ONE;
+    if (k < 0 || dim_is(operand->dim[k], 1))
+        return REACH_BROADCAST;
+    return operand->dim[k] == dim[d] || dim_is_const(operand->dim[k]) ? REACH_FULL : REACH_RUNTIME;
+}
+
+/* Which operands v is computed from, not looking through the anchor (whose own operands have other shapes). */
+typedef struct Sources {
+    bool used[MAX_OPERANDS];
+    int nseen;
+    const Value *seen[256];
+} Sources;
+
+static void find_sources(const Group *g, const Value *v, Sources *s)
+{
+    int k = group_operand(g, v);
+    for (int i = 0; i < s->nseen; i++)
+        if (s->seen[i] == v)
+            return;
+    if (s->nseen < 256)
+        s->seen[s->nseen++] = v;
+    if (k >= 0)
+        s->used[k] = true;
+    else if (v->def != g->anchor)
+        for (int i = 0; i < v->def->nin; i++)
+            find_sources(g, node_in(v->def, i), s);
+}
+
+static bool mergeable(Group *g, const Sources *src, int rank, const Dim *dim, int a, int b)
+{
+    for (int k = 0; k < g->noperand; k++) {
+        if (!src->used[k])
+            continue;
+        Reach x = reach_of(&g->inner[k]->type, rank, dim, a), y = reach_of(&g->inner[k]->type, rank, dim, b);
+        if (x != y || x == REACH_RUNTIME)
+            return false;
+    }
+    return true;
+}
+
+static void fill_strides(Group *g, const Sources *src, Space *s, int rank, const Dim *dim)
+{
+    DimTable *dims = g->cg->m->dims;
+    for (int k = 0; k < g->noperand; k++) {
+        if (!src->used[k])
+            continue;
+        const Type *t = &g->inner[k]->type;
+        Dim stride = dim_const(dims, 1);
+        for (int m = 0; m < s->rank; m++)
+            s->stride[k][m] = dim_const(dims, 0);
+        for (int d = rank - 1, i = t->rank - 1; d >= 0 && i >= 0; d--, i--) {
+            int m = s->full_to_merged[d];
+            Reach r = reach_of(t, rank, dim, d);
+            if (m >= 0 && (r == REACH_FULL || r == REACH_RUNTIME) && dim_is(s->stride[k][m], 0))
+                s->stride[k][m] = stride;
+            if (m >= 0 && r == REACH_RUNTIME)
+                s->maybe_one[k][m] = t->dim[i];
+            stride = dim_mul(dims, stride, t->dim[i]);
+        }
+    }
+}
+
+Space group_space(Group *g, const Value *v)
+{
+    Space s = { .rank = 0 };
+    Sources src = { .nseen = 0 };
+    DimTable *dims = g->cg->m->dims;
+    find_sources(g, v, &src);
+    int rank = v->type.rank, last = -1;
+    const Dim *dim = v->type.dim;
+    for (int d = 0; d < rank; d++) {
+        s.full_to_merged[d] = -1;
+        if (dim_is(dim[d], 1))
+            continue;
+        if (last >= 0 && mergeable(g, &src, rank, dim, last, d))
+            s.dim[s.rank - 1] = dim_mul(dims, s.dim[s.rank - 1], dim[d]);
+        else
+            s.dim[s.rank++] = dim[d];
+        s.full_to_merged[d] = s.rank - 1;
+        last = d;
+    }
+    if (!s.rank)
+        s.dim[s.rank++] = dim_const(dims, 1);
+    fill_strides(g, &src, &s, rank, dim);
+    return s;
+}
+
+static LLVMValueRef load_merged(Group *g, int k, const Index *at, int lanes, LLVMValueRef mask)
+{
+    Codegen *cg = g->cg;
+    const Space *s = g->space;
+    LLVMValueRef offset = cg_i64(cg, 0);
+    for (int m = 0; m < s->rank; m++) {
+        if (dim_is(s->stride[k][m], 0))
+            continue;
+        LLVMValueRef stride = group_dim(g, s->stride[k][m]);
+        if (s->maybe_one[k][m]) {
+            LLVMValueRef one = LLVMBuildICmp(cg->b, LLVMIntEQ, group_dim(g, s->maybe_one[k][m]), cg_i64(cg, 1), "");
+            stride = LLVMBuildSelect(cg->b, one, cg_i64(cg, 0), stride, "");
+        }
+        offset = LLVMBuildNSWAdd(cg->b, offset, LLVMBuildNSWMul(cg->b, at->v[m], stride, ""), "");
+    }
+    bool uniform = lanes > 1 && dim_is(s->stride[k][s->rank - 1], 0);
+    LLVMValueRef v = operand_load(g, k, offset, uniform ? 1 : lanes, uniform ? NULL : mask);
+    return uniform ? cg_splat(cg, v, lanes) : v;
+}
+
+/* ---- full space ---- */
+
+/* Index into an operand that broadcasts to `to`. */
+Index broadcast_index(Group *g, const Index *at, const Type *to, const Type *from)
+{
+    Index r = { .rank = from->rank, .id = at->id };
+    int shift = to->rank - from->rank;
+    for (int i = 0; i < from->rank; i++) {
+        r.v[i] = at->v[i + shift];
+        r.lane[i] = at->lane[i + shift];
+        Dim mine = from->dim[i], theirs = to->dim[i + shift];
+        if (mine == theirs)
+            continue;
+        r.id = 0;
+        if (dim_is(mine, 1)) {
+            r.v[i] = cg_i64(g->cg, 0);
+            r.lane[i] = 0;
+        } else if (!dim_is_const(mine)) {
+            LLVMValueRef one = LLVMBuildICmp(g->cg->b, LLVMIntEQ, group_dim(g, mine), cg_i64(g->cg, 1), "");
+            r.v[i] = LLVMBuildSelect(g->cg->b, one, cg_i64(g->cg, 0), r.v[i], "");
+        }
+    }
+    if (shift)
+        r.id = 0;
+    return r;
+}
+
+static LLVMValueRef load_full(Group *g, int k, const Index *at, int lanes)
+{
+    const Type *t = &g->inner[k]->type;
+    LLVMValueRef offset = linear_offset(g, t->rank, t->dim, at->v);
+    bool uniform = true;
+    for (int d = 0; d < at->rank; d++)
+        uniform &= !at->lane[d];
+    LLVMValueRef v = operand_load(g, k, offset, uniform ? 1 : lanes, NULL);
+    return uniform && lanes > 1 ? cg_splat(g->cg, v, lanes) : v;
+}
+
+static LLVMValueRef load_pointwise(Group *g, const Node *n, const Index *at, int lanes)
+{
+    LLVMValueRef arg[4];
+    for (int i = 0; i < n->nin; i++) {
+        const Value *v = node_in(n, i);
+        Index in = g->space ? *at : broadcast_index(g, at, &node_out(n)->type, &v->type);
+        arg[i] = group_load(g, v, &in, lanes);
+    }
+    return cg_elementwise(g->cg, n, arg, lanes);
+}
+
+/* ---- the value itself ---- */
+
+static LLVMValueRef recall(const Group *g, const Value *v, const Index *at, int lanes)
+{
+    for (int i = g->nmemo - 1; at->id && i >= 0; i--)
+        if (g->memo[i].v == v && g->memo[i].index_id == at->id && g->memo[i].lanes == lanes)
+            return g->memo[i].val;
+    return NULL;
+}
+
+static void remember(Group *g, const Value *v, const Index *at, int lanes, LLVMValueRef val)
+{
+    if (!at->id || g->nmemo == MAX_MEMO)
+        return;
+    g->memo[g->nmemo].v = v;
+    g->memo[g->nmemo].index_id = at->id;
+    g->memo[g->nmemo].lanes = lanes;
+    g->memo[g->nmemo++].val = val;
+}
+
+static LLVMValueRef load_constant(Group *g, const Value *v, const Index *at, int lanes)
+{
+    LLVMValueRef k = uniform_constant(g, v, lanes);
+    if (k)
+        return k;
+    diag_error(g->cg->m->diag, v->def->loc, "internal: a constant of %lld elements inside a kernel", (long long)value_constant(v)->count);
+    g->cg->error = "constant inside a kernel";
+    (void)at;
+    return LLVMConstNull(cg_compute_type(g->cg, v->type.dtype, lanes));
+}
+
+static LLVMValueRef compute(Group *g, const Value *v, const Index *at, int lanes, LLVMValueRef mask)
+{
+    int k = group_operand(g, v);
+    const Node *n = v->def;
+    if (k >= 0) {
+        LLVMValueRef c = uniform_constant(g, g->operand[k], lanes);
+        return c ? c : g->space ? load_merged(g, k, at, lanes, mask) : load_full(g, k, at, lanes);
+    }
+    if (n->op == OP_constant)
+        return load_constant(g, v, at, lanes);
+    const Movement *move = &movement_table[n->op];
+    return (move->load ? move->load : load_pointwise)(g, n, at, lanes);
+}
+
+LLVMValueRef group_load(Group *g, const Value *v, const Index *at, int lanes)
+{
+    if (v == g->given_value)
+        return g->given;
+    LLVMValueRef val = recall(g, v, at, lanes);
+    if (!val) {
+        val = compute(g, v, at, lanes, g->mask);
+        remember(g, v, at, lanes, val);
+    }
+    return val;
+}
+
+LLVMValueRef group_epilogue(Group *g, LLVMValueRef anchor_value, const Index *at, int lanes)
+{
+    return group_epilogue_masked(g, anchor_value, at, lanes, NULL);
+}
+
+LLVMValueRef group_epilogue_masked(Group *g, LLVMValueRef anchor_value, const Index *at, int lanes, LLVMValueRef mask)
+{
+    int keep = g->nmemo;
+    DType t = node_out(g->anchor)->type.dtype;
+    g->given_value = node_out(g->anchor);
+    g->given = dtype_table[t].cls == CLS_MINI ? cg_from_storage(g->cg, t, cg_to_storage(g->cg, t, anchor_value, lanes, false), lanes)
+                                              : anchor_value;       /* every op rounds its result once */
+    g->mask = mask;
+    LLVMValueRef v = group_load(g, g->result, at, lanes);
+    g->nmemo = keep;
+    g->given_value = NULL;
+    g->mask = NULL;
+    return v;
+}
+
+/* ---- can the last dim run along vector lanes? ---- */
+
+static bool operand_lanes_ok(const Value *v, const int64_t *lane)
+{
+    int rank = v->type.rank;
+    for (int d = 0; d < rank - 1; d++)
+        if (lane[d])
+            return false;
+    return !rank || lane[rank - 1] == 0 || lane[rank - 1] == 1;
+}
+
+bool lanes_through_broadcast(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    const Type *to = &node_out(n)->type;
+    for (int i = 0; i < n->nin; i++) {
+        const Type *from = &node_in(n, i)->type;
+        int64_t in[MAX_RANK] = { 0 };
+        for (int d = 0; d < from->rank; d++) {
+            int o = d + to->rank - from->rank;
+            bool same = from->dim[d] == to->dim[o], one = dim_is(from->dim[d], 1);
+            if (lane[o] && !same && !one && !dim_is_const(from->dim[d]))
+                return false;
+            in[d] = one && !same ? 0 : lane[o];
+        }
+        if (!lanes_ok(w, node_in(n, i), in))
+            return false;
+    }
+    return true;
+}
+
+bool lanes_ok(LaneWalk *w, const Value *v, const int64_t *lane)
+{
+    if (w->budget-- <= 0)
+        return false;
+    if (group_operand(w->g, v) >= 0)
+        return operand_lanes_ok(v, lane);
+    if (v->def->op == OP_constant || v->def == w->g->anchor)
+        return true;                                /* the anchor's result is given */
+    const Movement *move = &movement_table[v->def->op];
+    return (move->lanes ? move->lanes : lanes_through_broadcast)(w, v->def, lane);
+}
+
+bool group_lanes_ok(Group *g, const Value *v)
+{
+    LaneWalk w = { g, 2000 };
+    int64_t lane[MAX_RANK] = { 0 };
+    if (!v->type.rank || v->type.dtype == DT_str)
+        return false;
+    lane[v->type.rank - 1] = 1;
+    if (!g->elementwise || !g->space)
+        return lanes_ok(&w, v, lane);
+    for (int k = 0; k < g->noperand; k++)           /* merged: lanes run along the last merged dim */
+        if (g->space->maybe_one[k][g->space->rank - 1])
+            return false;
+    return true;
+}

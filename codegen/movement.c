@@ -1,0 +1,234 @@
+/* movement.c -- the ops that move data, as seen by a kernel that reads through them: each maps the index of its result to indices of its operands.
+ * Two functions per op side by side: load_<op> emits the read, lanes_<op> says whether a vector of neighbours can be read at once. See movement.h.
+ */
+#include "movement.h"
+
+#include <string.h>
+
+static LLVMValueRef load_transpose(Group *g, const Node *n, const Index *at, int lanes)
+{
+    const int64_t *perm = NODE_ATTR(n, transpose)->perm.v;
+    Index in = { .rank = at->rank };
+    for (int i = 0; i < at->rank; i++) {
+        in.v[perm[i]] = at->v[i];
+        in.lane[perm[i]] = at->lane[i];
+    }
+    return group_load(g, node_in(n, 0), &in, lanes);
+}
+
+static bool lanes_transpose(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    int64_t in[MAX_RANK] = { 0 };
+    for (int d = 0; d < node_out(n)->type.rank; d++)
+        in[NODE_ATTR(n, transpose)->perm.v[d]] = lane[d];
+    return lanes_ok(w, node_in(n, 0), in);
+}
+
+static LLVMValueRef load_expand(Group *g, const Node *n, const Index *at, int lanes)
+{
+    Index in = broadcast_index(g, at, &node_out(n)->type, &node_in(n, 0)->type);
+    return group_load(g, node_in(n, 0), &in, lanes);
+}
+
+static LLVMValueRef load_slice(Group *g, const Node *n, const Index *at, int lanes)
+{
+    const Attr_slice *a = NODE_ATTR(n, slice);
+    Index in = { .rank = at->rank };
+    for (int i = 0; i < at->rank; i++) {
+        LLVMValueRef scaled = LLVMBuildNSWMul(g->cg->b, at->v[i], cg_i64(g->cg, a->steps.v[i]), "");
+        in.v[i] = LLVMBuildNSWAdd(g->cg->b, scaled, group_dim(g, a->starts.v[i]), "");
+        in.lane[i] = at->lane[i] * a->steps.v[i];
+    }
+    return group_load(g, node_in(n, 0), &in, lanes);
+}
+
+static bool lanes_slice(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    int64_t in[MAX_RANK] = { 0 };
+    for (int d = 0; d < node_out(n)->type.rank; d++)
+        in[d] = lane[d] * NODE_ATTR(n, slice)->steps.v[d];
+    return lanes_ok(w, node_in(n, 0), in);
+}
+
+static LLVMValueRef load_reshape(Group *g, const Node *n, const Index *at, int lanes)
+{
+    const Type *from = &node_in(n, 0)->type, *to = &node_out(n)->type;
+    Index in = { .rank = from->rank };
+    LLVMValueRef flat = linear_offset(g, to->rank, to->dim, at->v);
+    split_index(g, flat, from->rank, from->dim, in.v);
+    if (lanes > 1 && from->rank)                    /* group_lanes_ok saw that the last dims agree */
+        in.lane[from->rank - 1] = at->lane[at->rank - 1];
+    return group_load(g, node_in(n, 0), &in, lanes);
+}
+
+static bool lanes_reshape(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    const Type *from = &node_in(n, 0)->type, *to = &node_out(n)->type;
+    int64_t in[MAX_RANK] = { 0 };
+    int rank = to->rank;
+    for (int d = 0; d < rank - 1; d++)
+        if (lane[d])
+            return false;
+    if (!from->rank || !rank || from->dim[from->rank - 1] != to->dim[rank - 1])
+        return !rank || !lane[rank - 1];
+    in[from->rank - 1] = lane[rank - 1];
+    return lanes_ok(w, node_in(n, 0), in);
+}
+
+static LLVMValueRef load_iota(Group *g, const Node *n, const Index *at, int lanes)
+{
+    Codegen *cg = g->cg;
+    int64_t axis = NODE_ATTR(n, iota)->axis;
+    DType t = node_out(n)->type.dtype;
+    LLVMValueRef v = at->v[axis];
+    if (lanes > 1) {
+        LLVMValueRef step[64];
+        for (int i = 0; i < lanes; i++)
+            step[i] = cg_i64(cg, i * at->lane[axis]);
+        v = LLVMBuildAdd(cg->b, cg_splat(cg, v, lanes), LLVMConstVector(step, (unsigned)lanes), "");
+    }
+    LLVMTypeRef to = cg_compute_type(cg, t, lanes);
+    if (dtype_is_float(t))
+        return LLVMBuildSIToFP(cg->b, v, to, "");
+    return t == DT_i64 || t == DT_u64 ? v : LLVMBuildTrunc(cg->b, v, to, "");
+}
+
+static bool lanes_iota(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    (void)w, (void)n, (void)lane;
+    return true;
+}
+
+/* Values remembered inside a branch do not reach the code after it. */
+static LLVMValueRef load_in_branch(Group *g, const Value *v, const Index *at, int lanes)
+{
+    int keep = g->nmemo;
+    LLVMValueRef r = group_load(g, v, at, lanes);
+    g->nmemo = keep;
+    return r;
+}
+
+static LLVMValueRef load_concat(Group *g, const Node *n, const Index *at, int lanes)
+{
+    Codegen *cg = g->cg;
+    int64_t axis = NODE_ATTR(n, concat)->axis;
+    LLVMBasicBlockRef done = cg_block(cg, "concat"), from[MAX_OPERANDS];
+    LLVMValueRef val[MAX_OPERANDS], start = cg_i64(cg, 0);
+    int last = n->nin - 1;
+    for (int i = 0; i <= last; i++) {
+        LLVMValueRef end = LLVMBuildNSWAdd(cg->b, start, group_dim(g, node_in(n, i)->type.dim[axis]), "");
+        LLVMBasicBlockRef here = cg_block(cg, "part"), next = i < last ? cg_block(cg, "next") : NULL;
+        if (next)
+            LLVMBuildCondBr(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, at->v[axis], end, ""), here, next);
+        else
+            LLVMBuildBr(cg->b, here);
+        LLVMPositionBuilderAtEnd(cg->b, here);
+        Index in = *at;
+        in.id = 0;
+        in.v[axis] = LLVMBuildNSWSub(cg->b, at->v[axis], start, "");
+        val[i] = load_in_branch(g, node_in(n, i), &in, lanes);
+        from[i] = LLVMGetInsertBlock(cg->b);
+        LLVMBuildBr(cg->b, done);
+        if (next)
+            LLVMPositionBuilderAtEnd(cg->b, next);
+        start = end;
+    }
+    LLVMPositionBuilderAtEnd(cg->b, done);
+    LLVMValueRef phi = LLVMBuildPhi(cg->b, LLVMTypeOf(val[0]), "");
+    LLVMAddIncoming(phi, val, from, (unsigned)n->nin);
+    return phi;
+}
+
+static bool lanes_concat(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    for (int i = 0; i < n->nin; i++)
+        if (!lanes_ok(w, node_in(n, i), lane))
+            return false;
+    return !lane[NODE_ATTR(n, concat)->axis];
+}
+
+/* Index of a padded axis brought back inside [0, size) the way the mode says. */
+static LLVMValueRef pad_source(Group *g, const char *mode, LLVMValueRef i, LLVMValueRef size)
+{
+    Codegen *cg = g->cg;
+    LLVMValueRef zero = cg_i64(cg, 0), one = cg_i64(cg, 1), top = LLVMBuildSub(cg->b, size, one, "");
+    if (!strcmp(mode, "wrap")) {
+        LLVMValueRef r = LLVMBuildSRem(cg->b, i, size, "");
+        return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, r, zero, ""), LLVMBuildAdd(cg->b, r, size, ""), r, "");
+    }
+    if (!strcmp(mode, "reflect")) {                 /* period 2*top, folded in the middle */
+        LLVMValueRef period = LLVMBuildMul(cg->b, top, cg_i64(cg, 2), ""), none = LLVMBuildICmp(cg->b, LLVMIntEQ, top, zero, "");
+        LLVMValueRef r = LLVMBuildSRem(cg->b, i, LLVMBuildSelect(cg->b, none, one, period, ""), "");
+        r = LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, r, zero, ""), LLVMBuildAdd(cg->b, r, period, ""), r, "");
+        return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSGT, r, top, ""), LLVMBuildSub(cg->b, period, r, ""), r, "");
+    }
+    i = LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, i, zero, ""), zero, i, "");
+    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSGT, i, top, ""), top, i, "");
+}
+
+static LLVMValueRef pad_value(Group *g, const Node *n, int lanes)
+{
+    Index none = { .rank = 0 };
+    if (!node_in(n, 1))
+        return LLVMConstNull(cg_compute_type(g->cg, node_out(n)->type.dtype, lanes));
+    const Space *space = g->space;
+    g->space = NULL;
+    LLVMValueRef v = group_load(g, node_in(n, 1), &none, lanes);
+    g->space = space;
+    return v;
+}
+
+static LLVMValueRef load_pad(Group *g, const Node *n, const Index *at, int lanes)
+{
+    Codegen *cg = g->cg;
+    const Attr_pad *a = NODE_ATTR(n, pad);
+    const Type *from = &node_in(n, 0)->type;
+    bool constant = !a->mode || !strcmp(a->mode, "constant");
+    Index in = *at;
+    LLVMValueRef inside = NULL;
+    in.id = 0;
+    for (int i = 0; i < at->rank; i++) {
+        if (dim_is(a->before.v[i], 0) && dim_is(a->after.v[i], 0))
+            continue;
+        LLVMValueRef size = group_dim(g, from->dim[i]);
+        in.v[i] = LLVMBuildNSWSub(cg->b, at->v[i], group_dim(g, a->before.v[i]), "");
+        if (!constant) {
+            in.v[i] = pad_source(g, a->mode, in.v[i], size);
+            continue;
+        }
+        LLVMValueRef ok = LLVMBuildICmp(cg->b, LLVMIntULT, in.v[i], size, "");      /* negative is huge */
+        inside = inside ? LLVMBuildAnd(cg->b, inside, ok, "") : ok;
+    }
+    if (!inside)
+        return group_load(g, node_in(n, 0), &in, lanes);
+    LLVMValueRef outside = pad_value(g, n, lanes);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(cg->b), read = cg_block(cg, "inside"), done = cg_block(cg, "padded");
+    LLVMBuildCondBr(cg->b, inside, read, done);
+    LLVMPositionBuilderAtEnd(cg->b, read);
+    LLVMValueRef v = load_in_branch(g, node_in(n, 0), &in, lanes);
+    LLVMBasicBlockRef after = LLVMGetInsertBlock(cg->b);
+    LLVMBuildBr(cg->b, done);
+    LLVMPositionBuilderAtEnd(cg->b, done);
+    LLVMValueRef phi = LLVMBuildPhi(cg->b, LLVMTypeOf(v), "");
+    LLVMAddIncoming(phi, (LLVMValueRef[]){ v, outside }, (LLVMBasicBlockRef[]){ after, before }, 2);
+    return phi;
+}
+
+static bool lanes_pad(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    const Attr_pad *a = NODE_ATTR(n, pad);
+    for (int d = 0; d < node_out(n)->type.rank; d++)
+        if (lane[d] && !(dim_is(a->before.v[d], 0) && dim_is(a->after.v[d], 0)))
+            return false;
+    return lanes_ok(w, node_in(n, 0), lane);
+}
+
+const Movement movement_table[OP_count] = {
+    [OP_transpose] = { load_transpose, lanes_transpose },
+    [OP_expand] = { load_expand, lanes_through_broadcast },
+    [OP_slice] = { load_slice, lanes_slice },
+    [OP_reshape] = { load_reshape, lanes_reshape },
+    [OP_iota] = { load_iota, lanes_iota },
+    [OP_concat] = { load_concat, lanes_concat },
+    [OP_pad] = { load_pad, lanes_pad },
+};

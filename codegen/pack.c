@@ -1,0 +1,115 @@
+/* pack.c -- constant weights laid out for the micro-kernels when the file is written, see pack_operand in gen.h. */
+#include "gen.h"
+
+#include <string.h>
+
+static int64_t panels_of(int64_t n)
+{
+    return (n + CG_LANES - 1) / CG_LANES;
+}
+
+static const char *element(const WeightEntry *e, int64_t i)
+{
+    return (const char *)e->tensor->data + (e->tensor->splat ? 0 : i) * dtype_bytes(e->tensor->dtype);
+}
+
+/* param: batch, K, N. */
+static void write_matmul(const WeightEntry *e, void *to)
+{
+    int64_t batch = e->param[0], K = e->param[1], N = e->param[2], size = dtype_bytes(e->tensor->dtype);
+    char *p = to;
+    for (int64_t m = 0; m < batch; m++)
+        for (int64_t n0 = 0; n0 < N; n0 += CG_LANES)
+            for (int64_t k = 0; k < K; k++, p += CG_LANES * size) {
+                int64_t live = N - n0 < CG_LANES ? N - n0 : CG_LANES;
+                memset(p, 0, (size_t)(CG_LANES * size));
+                for (int64_t i = 0; i < live; i++)
+                    memcpy(p + i * size, element(e, (m * K + k) * N + n0 + i), (size_t)size);
+            }
+}
+
+/* param: groups, output channels per group, input channels per group, taps. From [M, C/g, taps]. */
+static void write_conv(const WeightEntry *e, void *to)
+{
+    int64_t groups = e->param[0], M = e->param[1], C = e->param[2], taps = e->param[3], size = dtype_bytes(e->tensor->dtype);
+    char *p = to;
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t m0 = 0; m0 < M; m0 += CG_LANES)
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t c = 0; c < C; c++, p += CG_LANES * size) {
+                    memset(p, 0, (size_t)(CG_LANES * size));
+                    for (int64_t i = 0; i < CG_LANES && m0 + i < M; i++)
+                        memcpy(p + i * size, element(e, ((g * M + m0 + i) * C + c) * taps + t), (size_t)size);
+                }
+}
+
+/* param: channels, taps. From [C, 1, taps] to [taps][C rounded up]. */
+static void write_depthwise(const WeightEntry *e, void *to)
+{
+    int64_t C = e->param[0], taps = e->param[1], size = dtype_bytes(e->tensor->dtype), wide = panels_of(C) * CG_LANES;
+    memset(to, 0, (size_t)(taps * wide * size));
+    for (int64_t t = 0; t < taps; t++)
+        for (int64_t c = 0; c < C; c++)
+            memcpy((char *)to + (t * wide + c) * size, element(e, c * taps + t), (size_t)size);
+}
+
+static int64_t product(const Tensor *t, int from, int to)
+{
+    int64_t n = 1;
+    for (int i = from; i < to; i++)
+        n *= t->dim[i];
+    return n;
+}
+
+static uint64_t pack_matmul(Codegen *cg, const Tensor *t)
+{
+    int64_t batch = product(t, 0, t->rank - 2), K = t->dim[t->rank - 2], N = t->dim[t->rank - 1];
+    uint64_t bytes = (uint64_t)(batch * panels_of(N) * K * CG_LANES * dtype_bytes(t->dtype));
+    return weights_add(cg->weights, t, bytes, write_matmul, (int64_t[4]){ batch, K, N });
+}
+
+static uint64_t pack_conv(Codegen *cg, const Tensor *t, int64_t groups, bool depthwise)
+{
+    int64_t taps = product(t, 2, t->rank), M = t->dim[0] / groups, C = t->dim[1], size = dtype_bytes(t->dtype);
+    if (depthwise)
+        return weights_add(cg->weights, t, (uint64_t)(taps * panels_of(t->dim[0]) * CG_LANES * size), write_depthwise, (int64_t[4]){ t->dim[0], taps });
+    uint64_t bytes = (uint64_t)(groups * panels_of(M) * taps * C * CG_LANES * size);
+    return weights_add(cg->weights, t, bytes, write_conv, (int64_t[4]){ groups, M, C, taps });
+}
+
+/* One filter per channel: lanes run along the channels. */
+static bool has_one_input_channel(const Group *g)
+{
+    const Type *w = &node_in(g->anchor, 1)->type;
+    int64_t group = NODE_ATTR(g->anchor, conv)->group;
+    return group > 1 && dim_is(w->dim[1], 1) && dim_is(w->dim[0], group);
+}
+
+bool conv_is_fast(const Group *g)
+{
+    if (!g->anchor || g->anchor->op != OP_conv)
+        return false;
+    const Attr_conv *a = NODE_ATTR(g->anchor, conv);
+    int rank = node_out(g->anchor)->type.rank, w = group_operand(g, node_in(g->anchor, 1));
+    bool fast = a->channels_last && (rank == 3 || rank == 4) && w >= 0 && value_constant(g->operand[w]);
+    for (int i = 0; i < a->pads.n; i++)
+        fast &= a->pads.v[i] == 0;
+    return fast && (dtype_is_float(g->operand[w]->type.dtype) || !has_one_input_channel(g));
+}
+
+bool conv_is_depthwise(const Group *g)
+{
+    return conv_is_fast(g) && has_one_input_channel(g);
+}
+
+int pack_operand(const Group *g, uint64_t *offset)
+{
+    if (!g->anchor || (g->anchor->op != OP_matmul && !conv_is_fast(g)))
+        return -1;
+    int k = group_operand(g, node_in(g->anchor, 1));
+    const Tensor *t = k >= 0 ? value_constant(g->operand[k]) : NULL;
+    if (!t)
+        return -1;
+    *offset = g->anchor->op == OP_matmul ? pack_matmul(g->cg, t) : pack_conv(g->cg, t, NODE_ATTR(g->anchor, conv)->group, has_one_input_channel(g));
+    return k;
+}

@@ -1,0 +1,196 @@
+/* tile.c -- the register-tiled inner product that convolution and matmul share, see gen.h.
+ *
+ *              panel 0   panel 1            a tile keeps rows x panels accumulators of 16 lanes in registers;
+ *     row 0  [ 16 lanes | 16 lanes ]        for each k it loads one vector per panel, broadcasts one element
+ *     row 1  [          |          ]        of a per row, and multiplies and adds
+ *      ...
+ *
+ * Sizes that do not divide are cut into smaller tiles (never overlapped: a result may be written over an operand it is computed from);
+ * columns that do not fill a panel are masked.
+ */
+#include "gen.h"
+
+/* ---- choosing ---- */
+
+/* Registers that one 16-lane vector takes. */
+static int registers_per_panel(const TargetInfo *t, DType type)
+{
+    int bytes = CG_LANES * dtype_bytes(type), vector = t->vector_bytes > 0 ? t->vector_bytes : 16;
+    return (bytes + vector - 1) / vector;
+}
+
+/* Work of the inner loop per k, in instructions of which the machine starts two loads or one multiply-add per cycle, relative to the useful
+ * multiply-adds: rows that fill no tile cost as much as full ones per k for loading b. */
+static double tile_cost(int64_t rows, TileShape s)
+{
+    int64_t full = rows / s.rows, left = rows % s.rows;
+    double cycles = 0;
+    for (int i = 0; i < 2; i++) {
+        int64_t r = i ? left : s.rows, n = i ? left > 0 : full;
+        double fma = (double)(r * s.panels), loads = s.panels + 0.5 * (double)r, best = fma > loads ? fma : loads;
+        cycles += (double)n * (best < 4 ? 4 : best);            /* latency of a chain of multiply-adds */
+    }
+    return cycles / (double)(rows * s.panels);
+}
+
+TileShape tile_choose(const TargetInfo *t, DType type, int64_t rows, int64_t cols)
+{
+    int per = registers_per_panel(t, type), room = t->vector_registers > 0 ? t->vector_registers : 16;
+    int64_t want = rows ? rows : 14, panels = cols ? (cols + CG_LANES - 1) / CG_LANES : 2;
+    TileShape best = { 1, 1 };
+    double least = 1e30;
+    for (int p = 1; p <= 8 && p <= panels; p++)
+        for (int r = 1; r <= 14 && r <= want && r * p <= MAX_TILE; r++) {
+            if ((r * p + p) * per + 1 > room && r * p > 1)
+                continue;
+            TileShape s = { r, p };
+            double waste = cols ? (double)((panels + p - 1) / p * p) / (double)panels : 1;
+            double cost = tile_cost(want, s) * waste;
+            if (cost < least - 1e-9 || (cost < least + 1e-9 && r * p > best.rows * best.panels))
+                least = cost, best = s;
+        }
+    return best;
+}
+
+/* ---- the inner loop ---- */
+
+static LLVMValueRef element_offset(Codegen *cg, LLVMValueRef base, LLVMValueRef n, LLVMValueRef step)
+{
+    return LLVMBuildNSWAdd(cg->b, base, LLVMBuildNSWMul(cg->b, n, step, ""), "");
+}
+
+void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length)
+{
+    Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    LLVMValueRef a0 = LLVMBuildNSWAdd(cg->b, element_offset(cg, t->a_start, t->row, c->row_step), a_offset, "");
+    LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, "");
+    DType type = formula_compute_type(c->g->operand[c->a]->type.dtype);
+    Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
+    LLVMValueRef b[8];
+    for (int p = 0; p < t->panels; p++) {
+        LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
+        b[p] = operand_load(c->g, c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]);
+    }
+    for (int r = 0; r < t->rows; r++) {
+        LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, cg_i64(cg, r), c->row_step), k.index, "");
+        LLVMValueRef a = cg_splat(cg, operand_load(c->g, c->a, at, 1, NULL), CG_LANES);
+        for (int p = 0; p < t->panels; p++) {
+            LLVMValueRef acc = t->acc[r * t->panels + p];
+            LLVMValueRef sum = dtype_is_float(type) ? cg_fma(cg, a, b[p], cg_get(cg, acc))
+                                                    : LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, a, b[p], ""), cg_get(cg, acc), "");
+            cg_set(cg, acc, sum);
+        }
+    }
+    loop_end(cg, &k);
+}
+
+/* ---- from accumulators to the result ---- */
+
+void contract_open(Contract *c)
+{
+    Group *g = c->g;
+    DimTable *dims = g->cg->m->dims;
+    c->space = group_space(g, g->result);
+    bool one = c->space.rank == 1 && c->space.dim[0] == dim_mul(dims, c->rows, c->cols);
+    bool two = c->space.rank == 2 && c->space.dim[0] == c->rows && c->space.dim[1] == c->cols;
+    c->merged = one || two;
+    g->space = c->merged ? &c->space : NULL;
+}
+
+static Index result_index(Contract *c, LLVMValueRef row, LLVMValueRef col)
+{
+    Codegen *cg = c->g->cg;
+    const Type *t = &c->g->result->type;
+    Index at = index_new(c->g, c->merged ? c->space.rank : t->rank);
+    if (c->merged && c->space.rank == 1) {
+        at.v[0] = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(c->g, c->cols), ""), col, "");
+    } else if (c->merged) {
+        at.v[0] = row;
+        at.v[1] = col;
+    } else {
+        split_index(c->g, row, t->rank - 1, t->dim, at.v);
+        at.v[t->rank - 1] = col;
+    }
+    at.lane[at.rank - 1] = 1;
+    return at;
+}
+
+static void tile_start(Tile *t)
+{
+    Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    for (int p = 0; p < t->panels; p++) {
+        LLVMValueRef init = LLVMConstNull(cg_compute_type(cg, c->g->operand[c->a]->type.dtype, CG_LANES));
+        if (c->bias >= 0) {
+            LLVMValueRef col = LLVMBuildAdd(cg->b, t->col, cg_i64(cg, p * CG_LANES), "");
+            init = operand_load(c->g, c->bias, col, CG_LANES, t->mask[p]);
+        }
+        for (int r = 0; r < t->rows; r++)
+            t->acc[r * t->panels + p] = cg_variable(cg, init);
+    }
+}
+
+static void tile_store(Tile *t)
+{
+    Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    for (int r = 0; r < t->rows; r++)
+        for (int p = 0; p < t->panels; p++) {
+            LLVMValueRef row = LLVMBuildNSWAdd(cg->b, t->flat_row, cg_i64(cg, r), "");
+            LLVMValueRef col = LLVMBuildNSWAdd(cg->b, t->col, cg_i64(cg, p * CG_LANES), "");
+            Index at = result_index(c, row, col);
+            LLVMValueRef v = group_epilogue_masked(c->g, cg_get(cg, t->acc[r * t->panels + p]), &at, CG_LANES, t->mask[p]);
+            LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(c->g, c->cols), ""), col, "");
+            group_store(c->g, v, offset, CG_LANES, t->mask[p]);
+        }
+}
+
+static void tile_emit(Contract *c, Tile at, int rows)
+{
+    at.rows = rows;
+    at.c = c;
+    tile_start(&at);
+    c->sum(c, &at);
+    tile_store(&at);
+}
+
+/* Tiles of `rows` rows from at.row on while they fit; returns the row reached. */
+static LLVMValueRef tiles_while_fit(Contract *c, Tile at, LLVMValueRef row_end, int rows)
+{
+    Codegen *cg = c->g->cg;
+    LLVMValueRef left = LLVMBuildSub(cg->b, row_end, at.row, "");
+    LLVMValueRef whole = LLVMBuildMul(cg->b, LLVMBuildSDiv(cg->b, left, cg_i64(cg, rows), ""), cg_i64(cg, rows), "");
+    LLVMValueRef stop = LLVMBuildAdd(cg->b, at.row, whole, ""), ahead = LLVMBuildSub(cg->b, at.flat_row, at.row, "");
+    Loop l = loop_begin(cg, at.row, stop, rows, "tile");
+    at.row = l.index;
+    at.flat_row = LLVMBuildAdd(cg->b, ahead, l.index, "");
+    tile_emit(c, at, rows);
+    loop_end(cg, &l);
+    return stop;
+}
+
+void contract_block(Contract *c, Tile at, LLVMValueRef row_end)
+{
+    Codegen *cg = c->g->cg;
+    int rows = c->shape.rows, left = c->run_rows ? (int)(c->run_rows % rows) : -1;
+    LLVMValueRef full = LLVMBuildICmp(cg->b, LLVMIntSLE, LLVMBuildAdd(cg->b, at.row, cg_i64(cg, rows), ""), row_end, "");
+    if (left == 0) {                                /* every tile is full */
+        tile_emit(c, at, rows);
+        return;
+    }
+    Branch b = branch_begin(cg, full);
+    tile_emit(c, at, rows);
+    branch_else(cg, &b);
+    if (left > 0) {                                 /* the remainder is known: one tile of its size */
+        tile_emit(c, at, left);
+    } else {                                        /* it is not: tiles of 4, then of 1 */
+        LLVMValueRef ahead = LLVMBuildSub(cg->b, at.flat_row, at.row, "");
+        if (rows > 4) {
+            at.row = tiles_while_fit(c, at, row_end, 4);
+            at.flat_row = LLVMBuildAdd(cg->b, ahead, at.row, "");
+        }
+        tiles_while_fit(c, at, row_end, 1);
+    }
+    branch_end(cg, &b);
+}

@@ -1,0 +1,76 @@
+/* cmd_compile.c -- ingot compile: a model in, a native file out; and --bisect, which finds the rewrite that breaks a model. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "driver.h"
+
+typedef struct CompileArgs {
+    BuildOptions build;
+    CompileOptions out;
+    const char *model, *bisect;
+} CompileArgs;
+
+/* Compile with so much fuel and ask the user's command whether the result is good. -1: the compilation itself failed. */
+static int try_fuel(CompileArgs *c, int64_t fuel, BuildReport *report)
+{
+    c->build.fuel = fuel;
+    if (!pipeline_file(c->model, &c->build, &c->out, report))
+        return -1;
+    int status = system(c->bisect);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The invariant of the search: good with `low` rewrites, bad with `high`. */
+static int bisect(CompileArgs *c)
+{
+    BuildReport report;
+    int64_t low = 0, high;
+    int good = try_fuel(c, INT32_MAX, &report);
+    if (good < 0)
+        return 1;
+    if (good)
+        return tool_fail("--bisect: the command succeeds with all %lld rewrites", (long long)report.rewrites);
+    high = report.rewrites;
+    if (try_fuel(c, 0, &report) != 1)
+        return tool_fail("--bisect: the command fails even without any rewrite");
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        good = try_fuel(c, middle, &report);
+        fprintf(stderr, "%lld rewrites: %s\n", (long long)middle, good == 1 ? "good" : "bad");
+        *(good == 1 ? &low : &high) = middle;
+    }
+    if (try_fuel(c, high, &report) < 0)
+        return 1;
+    printf("rewrite %lld (%s) breaks it: compile with --fuel %lld --trace to see it\n", (long long)high, report.last_rewrite, (long long)high);
+    return 0;
+}
+
+int cmd_compile(int argc, char **argv)
+{
+    const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code: a shared library, object, archive, assembly or LLVM IR, by the extension of OUT.", 1, 1 };
+    CompileArgs a = { .build = BUILD_DEFAULT };
+    bool threads = false, known;
+    TextList model;
+    const Option table[] = {
+        { "output", 'o', OPT_TEXT, "OUT", "file to write: .so, .o, .a, .s or .ll", &a.out.output },
+        { "header", 0, OPT_TEXT, "F.h", "also write a C header", &a.out.header },
+        TARGET_OPTIONS(a.build),
+        { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim },
+        { "threads", 0, OPT_FLAG, NULL, "emit code that can use several threads (it always can)", &threads },
+        IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build), CODE_OPTIONS(a.build),
+        { "bisect", 0, OPT_TEXT, "COMMAND", "find the first rewrite after which COMMAND (run on OUT) fails", &a.bisect }, OPTIONS_END };
+    int status = options_parse(&c, table, argc, argv, &model);
+    if (status < 0)
+        status = pipeline_check(&c, &a.build);
+    if (status >= 0)
+        return status;
+    if (!a.out.output)
+        return options_misuse(&c, "-o OUT is missing");
+    a.out.kind = output_kind_of(a.out.output, &known);
+    if (!known)
+        return options_misuse(&c, "'%s' ends in none of .so .o .a .s .ll", a.out.output);
+    a.model = model.v[0];
+    return a.bisect ? bisect(&a) : !pipeline_file(a.model, &a.build, &a.out, NULL);
+}

@@ -1,0 +1,280 @@
+/* cmd_test.c -- ingot test: runs ONNX backend tests, each in a child process with a time limit, so that a crash or a hang is a counted failure.
+ *
+ * A ratchet is a text file that lists the tests known to fail, one name per line (# starts a comment). With it the command fails on every
+ * difference: a new failure, or a listed test that passes; --bless writes the list anew. Tests that were not run keep their lines.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "outfile.h"
+#include "testcase.h"
+
+enum { MAX_JOBS = 64, DEFAULT_TIMEOUT = 60 };
+
+typedef struct Outcome {
+    int verdict;                    /* TEST_* */
+    const char *reason;             /* of a failure */
+    bool expected;                  /* the ratchet lists it as failing */
+} Outcome;
+
+typedef struct Job {
+    pid_t pid;                      /* 0: free */
+    int test;
+    FILE *log;                      /* the child's stderr */
+} Job;
+
+typedef struct Suite {
+    Arena *a;
+    Diag d;
+    TestOptions o;
+    TestList tests;
+    Outcome *outcome;
+    Job job[MAX_JOBS];
+    const char *ratchet, *only;
+    bool bless, verbose;
+    int64_t jobs;
+    int count[3], done;
+} Suite;
+
+/* ---- children ---- */
+
+static bool start(Suite *s, Job *job, int test)
+{
+    *job = (Job){ .test = test, .log = tmpfile() };
+    if (!job->log)
+        return tool_fail("no temporary file: %s", strerror(errno)), false;
+    fflush(NULL);
+    job->pid = fork();
+    if (job->pid < 0)
+        return tool_fail("no new process: %s", strerror(errno)), false;
+    if (job->pid == 0) {
+        dup2(fileno(job->log), STDERR_FILENO);
+        alarm((unsigned)s->o.timeout);
+        int verdict = test_run(&s->tests.v[test], &s->o);
+        fflush(NULL);
+        _exit(verdict);
+    }
+    return true;
+}
+
+/* The first "error: ..." line of the child's stderr, else its last line, else "". */
+static const char *find_reason(Suite *s, FILE *log)
+{
+    char line[600];
+    const char *last = "";
+    rewind(log);
+    while (fgets(line, sizeof line, log)) {
+        line[strcspn(line, "\n")] = 0;
+        if (!strncmp(line, "error: ", 7))
+            return arena_str(s->a, line + 7);
+        last = arena_str(s->a, line);
+    }
+    return last;
+}
+
+static Outcome judge(Suite *s, const Job *job, int status)
+{
+    const char *said = find_reason(s, job->log);
+    if (WIFEXITED(status) && WEXITSTATUS(status) <= TEST_SKIPPED)
+        return (Outcome){ WEXITSTATUS(status), said, false };
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        return (Outcome){ TEST_FAILED, arena_printf(s->a, "no result after %lld s", (long long)s->o.timeout), false };
+    if (WIFSIGNALED(status))
+        return (Outcome){ TEST_FAILED, arena_printf(s->a, "CRASH: signal %d (%s) %s", WTERMSIG(status), strsignal(WTERMSIG(status)), said), false };
+    return (Outcome){ TEST_FAILED, arena_printf(s->a, "CRASH: exit status %d %s", WEXITSTATUS(status), said), false };
+}
+
+static bool finish_one(Suite *s)
+{
+    int status;
+    pid_t pid = wait(&status);
+    if (pid < 0)
+        return tool_fail("waiting for a test: %s", strerror(errno)), false;
+    for (int i = 0; i < s->jobs; i++)
+        if (s->job[i].pid == pid) {
+            s->outcome[s->job[i].test] = judge(s, &s->job[i], status);
+            fclose(s->job[i].log);
+            s->job[i].pid = 0;
+            s->done++;
+        }
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%d of %d\033[K%s", s->done, s->tests.n, s->done == s->tests.n ? "\r\033[K" : "");
+    return true;
+}
+
+static bool run_all(Suite *s)
+{
+    int next = 0, running = 0;
+    while (next < s->tests.n || running) {
+        Job *idle = NULL;
+        for (int i = 0; i < s->jobs; i++)
+            if (!s->job[i].pid)
+                idle = &s->job[i];
+        if (next < s->tests.n && idle) {
+            if (!start(s, idle, next++))
+                return false;
+            running++;
+        } else {
+            if (!finish_one(s))
+                return false;
+            running--;
+        }
+    }
+    return true;
+}
+
+/* ---- ratchet ---- */
+
+static int find_test(const Suite *s, const char *name)
+{
+    for (int i = 0; i < s->tests.n; i++)
+        if (!strcmp(s->tests.v[i].name, name))
+            return i;
+    return -1;
+}
+
+/* Marks what the list expects to fail. others: names that were not run, for --bless. A missing file is an empty list when blessing. */
+static bool read_ratchet(Suite *s, StrVec *others)
+{
+    char line[600];
+    int room = 0;
+    const char **names = NULL;
+    FILE *f = fopen(s->ratchet, "r");
+    if (!f)
+        return s->bless || (tool_fail("%s: %s", s->ratchet, strerror(errno)), false);
+    while (fgets(line, sizeof line, f)) {
+        line[strcspn(line, "# \t\r\n")] = 0;
+        int test = line[0] ? find_test(s, line) : -1;
+        if (test >= 0)
+            s->outcome[test].expected = true;
+        if (!line[0] || test >= 0)
+            continue;
+        if (others->n == room) {
+            const char **grown = ARENA_ARRAY(s->a, const char *, room = 2 * room + 16);
+            if (others->n)
+                memcpy(grown, names, sizeof *names * (size_t)others->n);
+            names = grown;
+        }
+        names[others->n++] = arena_str(s->a, line);
+    }
+    others->v = names;
+    fclose(f);
+    return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool write_ratchet(Suite *s, StrVec others)
+{
+    const char **names = ARENA_ARRAY(s->a, const char *, s->tests.n + others.n + 1);
+    int n = 0;
+    for (int i = 0; i < others.n; i++)
+        names[n++] = others.v[i];
+    for (int i = 0; i < s->tests.n; i++)
+        if (s->outcome[i].verdict == TEST_FAILED)
+            names[n++] = s->tests.v[i].name;
+    qsort(names, (size_t)n, sizeof *names, compare_names);
+    OutFile out;
+    if (!outfile_open(&out, &s->d, s->ratchet))
+        return false;
+    fputs("# Tests that are known to fail; `ingot test --ratchet FILE --bless DIR...` writes this list.\n", out.f);
+    for (int i = 0; i < n; i++)
+        fprintf(out.f, "%s\n", names[i]);
+    return outfile_commit(&out);
+}
+
+/* ---- report ---- */
+
+static void print_outcomes(Suite *s)
+{
+    for (int i = 0; i < s->tests.n; i++) {
+        const Outcome *r = &s->outcome[i];
+        s->count[r->verdict]++;
+        if (r->verdict == TEST_FAILED && (s->verbose || !r->expected))
+            printf("FAIL %s: %s\n", s->tests.v[i].name, r->reason);
+        else if (s->verbose)
+            printf("%s %s\n", r->verdict == TEST_PASSED ? "pass" : r->verdict == TEST_FAILED ? "known" : "skip", s->tests.v[i].name);
+    }
+}
+
+static int print_summary(const Suite *s)
+{
+    int surprises = 0;
+    for (int i = 0; i < s->tests.n && s->ratchet && !s->bless; i++) {
+        const Outcome *r = &s->outcome[i];
+        bool failed = r->verdict == TEST_FAILED;
+        if (r->verdict == TEST_SKIPPED || failed == r->expected)
+            continue;
+        surprises++;
+        printf("%s: %s\n", failed ? "new failure" : "unexpected pass (take it off the list, or --bless)", s->tests.v[i].name);
+    }
+    printf("%d passed, %d failed, %d skipped\n", s->count[TEST_PASSED], s->count[TEST_FAILED], s->count[TEST_SKIPPED]);
+    return s->ratchet ? surprises > 0 : s->count[TEST_FAILED] > 0 || s->count[TEST_PASSED] == 0;
+}
+
+static void keep_only(TestList *list, const char *word)
+{
+    int n = 0;
+    for (int i = 0; i < list->n; i++)
+        if (strstr(list->v[i].name, word))
+            list->v[n++] = list->v[i];
+    list->n = n;
+}
+
+static int run_suite(Suite *s, const TextList *dirs)
+{
+    StrVec others = { 0, NULL };
+    for (int i = 0; i < dirs->n; i++)
+        if (!tests_find(s->a, dirs->v[i], &s->tests))
+            return 1;
+    if (s->only)
+        keep_only(&s->tests, s->only);
+    if (!s->tests.n)
+        return tool_fail("no tests (folders with model.onnx) there");
+    s->outcome = ARENA_ARRAY(s->a, Outcome, s->tests.n);
+    s->jobs = s->jobs < 1 ? 1 : s->jobs > MAX_JOBS ? MAX_JOBS : s->jobs;
+    if (!run_all(s))
+        return 1;
+    if (s->ratchet && !read_ratchet(s, &others))
+        return 1;
+    print_outcomes(s);
+    if (s->ratchet && s->bless && !write_ratchet(s, others))
+        return 1;
+    return print_summary(s);
+}
+
+int cmd_test(int argc, char **argv)
+{
+    const Command c = { "ingot", "test", "DIR...", "Run ONNX backend tests: folders with model.onnx and test_data_set_N, or folders of such.", 1, -1 };
+    Suite s = { .a = arena_new(), .o = { .build = BUILD_DEFAULT, .threads = 1, .timeout = DEFAULT_TIMEOUT }, .jobs = 1 };
+    TextList dirs;
+    const Option table[] = {
+        { "eval", 0, OPT_FLAG, NULL, "test the reference evaluator instead of compiled code", &s.o.eval },
+        TARGET_OPTIONS(s.o.build),
+        { "runner", 0, OPT_TEXT, "CMD", "run the compiled models by CMD, an ingot-run of the target", &s.o.runner },
+        { "ratchet", 0, OPT_TEXT, "FILE", "tests that are expected to fail; any difference is an error", &s.ratchet },
+        { "bless", 0, OPT_FLAG, NULL, "write the list of --ratchet anew", &s.bless },
+        { "jobs", 0, OPT_INT, "N", "tests at once (default 1)", &s.jobs },
+        { "timeout", 0, OPT_INT, "S", "seconds until a test counts as failed (default 60; 0: never)", &s.o.timeout },
+        { "only", 0, OPT_TEXT, "TEXT", "only tests whose name contains TEXT", &s.only },
+        { "verbose", 'v', OPT_FLAG, NULL, "a line per test", &s.verbose },
+        THREADS_OPTION(s.o), PASS_OPTIONS(s.o.build), OPTIONS_END };
+    int status = options_parse(&c, table, argc, argv, &dirs);
+    if (status < 0)
+        status = pipeline_check(&c, &s.o.build);
+    if (status >= 0)
+        return status;
+    if (s.bless && !s.ratchet)
+        return options_misuse(&c, "--bless needs --ratchet FILE");
+    diag_init(&s.d, s.a, stderr);
+    status = run_suite(&s, &dirs);
+    arena_free(s.a);
+    return status;
+}

@@ -1,0 +1,23 @@
+/* frontend.h -- reading models and tensors from ONNX files. */
+#ifndef INGOT_FRONTEND_H
+#define INGOT_FRONTEND_H
+
+#include "ir.h"
+
+typedef struct ImportOptions {
+    int noverridable;                       /* initialisers that stay inputs */
+    const char *const *overridable;
+    int nfixed;                             /* --dim NAME=N: symbols fixed at compile time */
+    const char *const *fixed_name;
+    const int64_t *fixed_value;
+} ImportOptions;
+
+/* Read a model file (mapped; the mapping lives as long as the process). Weights are borrowed from the mapping.
+ * NULL after reporting every problem found, one sentence each. */
+Module *onnx_import(Arena *a, Diag *d, const char *file, const ImportOptions *opt);
+/* The same from memory, which must outlive the module; `file` names it in messages, and its folder is where external data is looked for. */
+Module *onnx_import_memory(Arena *a, Diag *d, const char *file, const void *data, size_t bytes, const ImportOptions *opt);
+/* A serialized TensorProto (ONNX test data: input_0.pb). Sequences: NULL after reporting. */
+const Tensor *onnx_read_tensor(Arena *a, Diag *d, const char *file);
+
+#endif

@@ -1,0 +1,99 @@
+/* import_control.c -- operators with subgraphs, and operators that are something else while training. */
+#include "import_parts.h"
+
+/* ---- If ---- */
+
+static bool run_here(Importer *c, const char *branch)
+{
+    int n = region_results(c, branch);
+    Value **v = ARENA_ARRAY(c->m->arena, Value *, n + 1);
+    if (n < out_count(c))
+        return import_fail(c, "%s has %d results for %d outputs", branch, n, out_count(c));
+    if (!import_region_inline(c, branch, n, v))
+        return false;
+    for (int i = 0; i < out_count(c); i++)
+        if (!set_out(c, i, v[i]))
+            return false;
+    return true;
+}
+
+static bool same_ranks(const Graph *yes, const Graph *no)
+{
+    const Node *a = graph_return(yes), *b = graph_return(no);
+    for (int i = 0; i < a->nin; i++)
+        if (a->in[i].val->type.rank != b->in[i].val->type.rank)
+            return false;
+    return true;
+}
+
+/* Exporters write x.squeeze(k) of a size they do not know as If(size == 1, Squeeze, Identity). No tensor type covers both, and the program the
+ * model was made from squeezed: so the sizes are required to be equal, which is checked at run time, and the first branch is taken. */
+static bool run_if_equal(Importer *c, const Value *condition)
+{
+    const Node *eq = condition->def;
+    while (eq->op == OP_reshape)
+        eq = node_in(eq, 0)->def;
+    const DimVec *left = eq->op == OP_eq ? node_in(eq, 0)->known : NULL, *right = left ? node_in(eq, 1)->known : NULL;
+    if (!right || left->n != 1 || right->n != 1)
+        return import_unsupported(c, "a result whose rank depends on data");
+    Attr_check a = { .left = *left, .right = *right };
+    a.message = arena_printf(c->m->arena, "If '%s': only sizes that satisfy the condition are supported", c->b.loc.node);
+    return build_node(&c->b, OP_check, IN_NONE, &a, 0) && run_here(c, "then_branch");
+}
+
+static bool run_either(Importer *c, Value *condition)
+{
+    Captures captures = { 0 };
+    int n = region_results(c, "then_branch");
+    if (n != region_results(c, "else_branch") || n < out_count(c))
+        return import_fail(c, "the branches have %d and %d results for %d outputs", n, region_results(c, "else_branch"), out_count(c));
+    Graph *yes = import_region(c, "then_branch", NULL, 0, &captures);
+    Graph *no = yes ? import_region(c, "else_branch", NULL, 0, &captures) : NULL;
+    if (!no)
+        return false;
+    if (!same_ranks(yes, no))
+        return run_if_equal(c, condition);
+    import_region_finish(c, yes, NULL, 0, &captures);
+    import_region_finish(c, no, NULL, 0, &captures);
+    Value **operand = ARENA_ARRAY(c->m->arena, Value *, captures.n + 1);
+    operand[0] = condition;
+    for (int i = 0; i < captures.n; i++)
+        operand[i + 1] = captures.outer[i];
+    Node *node = build_node(&c->b, OP_if, (Inputs){ captures.n + 1, operand }, &(Attr_if){ .then_graph = yes, .else_graph = no }, n);
+    for (int i = 0; node && i < out_count(c); i++)
+        if (!set_out(c, i, &node->out[i]))
+            return false;
+    return node != NULL;
+}
+
+/* A condition that inference can decide (a flag, a comparison of sizes) leaves one branch, in place. */
+bool import_if(Importer *c)
+{
+    Value *condition = in(c, 0);
+    double k;
+    if (!condition)
+        return false;
+    if (value_scalar_f64(condition, &k))
+        return run_here(c, k != 0 ? "then_branch" : "else_branch");
+    if (condition->known && condition->known->n == 1 && dim_is_const(condition->known->v[0]))
+        return run_here(c, condition->known->v[0]->k ? "then_branch" : "else_branch");
+    return run_either(c, condition);
+}
+
+/* ---- training ---- */
+
+/* In inference the input passes through and the mask is all true (in old versions: of the input's type). */
+bool import_dropout(Importer *c)
+{
+    Value *x = in(c, 0);
+    double training = 0, ratio = 0.5;
+    if (!x || !in_scalar(c, 2, 0, &training))
+        return false;
+    if (training != 0 && (!in_scalar(c, 1, 0.5, &ratio) || ratio != 0))
+        return import_unsupported(c, "training_mode");
+    if (c->opset < 7 && has_attr(c, "is_test") && !attr_i(c, "is_test", 0))
+        return import_unsupported(c, "training (is_test = 0)");
+    if (!set_out(c, 0, x))
+        return false;
+    return !out_wanted(c, 1) || set_out(c, 1, mk_full(&c->b, c->opset < 10 ? x->type.dtype : DT_bool, value_rank(x), x->type.dim, 1));
+}

@@ -1,0 +1,307 @@
+/* import_ml.c -- ai.onnx.ml: linear models, support vector regression, and preparation of features. Trees are in import_forest.c. */
+#include "import_ml.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- shared ---- */
+
+MlLabels ml_labels(Importer *c, const char *int_attr)
+{
+    IntVec ints = attr_ints(c, int_attr);
+    return ints.n ? (MlLabels){ ints.n, ints.v } : (MlLabels){ attr_strs(c, "classlabels_strings").n, NULL };
+}
+
+static bool is_counting(const MlLabels *l)
+{
+    for (int i = 0; i < l->count; i++)
+        if (l->ints[i] != i)
+            return false;
+    return true;
+}
+
+bool ml_set_labels(Importer *c, int out, Value *index, const MlLabels *labels)
+{
+    if (!out_wanted(c, out))
+        return true;
+    if (!labels->ints)
+        return import_unsupported(c, "a result of text labels");
+    if (is_counting(labels))
+        return set_out(c, out, index);
+    return set_out(c, out, mk_gather(&c->b, IN(mk_ints(&c->b, labels->count, labels->ints), index), (Attr_gather){ .axis = 0 }));
+}
+
+Value *ml_rows(Builder *b, Value *x)
+{
+    return x && value_rank(x) == 1 ? mk_insert_axes(b, x, 0, 1) : x;
+}
+
+/* The inverse of the normal distribution by Winitzki's approximation of erf^-1 (2008), a = 0.147. */
+static Value *probit(Builder *b, Value *p)
+{
+    Value *x = mk_shifted(b, mk_scaled(b, p, 2), -1);
+    Value *l = mk_log(b, mk_sub(b, mk_k(b, x, 1), mk_mul(b, x, x)));
+    Value *v = mk_shifted(b, mk_scaled(b, l, 0.5), 2 / (3.14159265358979323846 * 0.147));
+    Value *root = mk_sqrt(b, mk_sub(b, mk_mul(b, v, v), mk_scaled(b, l, 1 / 0.147)));
+    return mk_scaled(b, mk_mul(b, mk_sign(b, x), mk_sqrt(b, mk_sub(b, root, v))), 1.41421356237309504880);
+}
+
+/* Softmax over the scores that are not zero; zeros stay. */
+static Value *softmax_zero(Builder *b, Value *x)
+{
+    const int64_t axis = 1;
+    Value *zero = mk_k(b, x, 0), *e = mk_exp(b, mk_sub(b, x, mk_reduce_axes(b, "max", x, 1, &axis)));
+    Value *kept = mk_where(b, mk_eq(b, x, zero), zero, e), *sum = mk_reduce_axes(b, "sum", kept, 1, &axis);
+    return mk_div(b, kept, mk_where(b, mk_eq(b, sum, zero), mk_k(b, x, 1), sum));
+}
+
+Value *ml_transformed(Importer *c, Value *scores, const char *post_transform)
+{
+    Builder *b = &c->b;
+    if (!strcmp(post_transform, "NONE"))
+        return scores;
+    if (!strcmp(post_transform, "LOGISTIC"))
+        return mk_sigmoid(b, scores);
+    if (!strcmp(post_transform, "SOFTMAX"))
+        return mk_softmax(b, IN(scores), (Attr_softmax){ .axis = 1 });
+    if (!strcmp(post_transform, "SOFTMAX_ZERO"))
+        return softmax_zero(b, scores);
+    if (!strcmp(post_transform, "PROBIT"))
+        return probit(b, scores);
+    import_fail(c, "post_transform is '%s'", post_transform);
+    return NULL;
+}
+
+Value *ml_post_transform(Importer *c, Value *scores)
+{
+    return ml_transformed(c, scores, attr_s(c, "post_transform", "NONE"));
+}
+
+/* ---- linear models ---- */
+
+/* x W' + intercepts, with `rows` rows of coefficients. */
+static Value *linear_scores(Importer *c, int64_t rows)
+{
+    Builder *b = &c->b;
+    FloatVec w = attr_floats(c, "coefficients"), intercepts = attr_floats(c, "intercepts");
+    Value *x = mk_cast_to(b, ml_rows(b, in(c, 0)), DT_f32);
+    if (!x)
+        return NULL;
+    if (rows < 1 || !w.n || w.n % rows || (intercepts.n && intercepts.n != rows)) {
+        import_fail(c, "%d coefficients and %d intercepts do not make %lld rows", w.n, intercepts.n, (long long)rows);
+        return NULL;
+    }
+    Value *table = mk_swap_last(b, mk_reshape_ints(b, mk_floats(b, DT_f32, w), 2, (int64_t[]){ rows, w.n / rows }));
+    Value *y = mk_matmul(b, IN(x, table), (Attr_matmul){ 0 });
+    return intercepts.n ? mk_add(b, y, mk_floats(b, DT_f32, intercepts)) : y;
+}
+
+bool import_linear_regressor(Importer *c)
+{
+    OUT(c, ml_post_transform(c, linear_scores(c, attr_i(c, "targets", 1))));
+}
+
+/* With two labels and one row of coefficients the second label wins where the score is positive. */
+bool import_linear_classifier(Importer *c)
+{
+    Builder *b = &c->b;
+    MlLabels labels = ml_labels(c, "classlabels_ints");
+    FloatVec intercepts = attr_floats(c, "intercepts");
+    int64_t rows = intercepts.n ? intercepts.n : labels.count;
+    Value *scores = linear_scores(c, rows);
+    if (!scores)
+        return false;
+    if (rows != labels.count && !(rows == 1 && labels.count == 2))
+        return import_fail(c, "%lld rows of coefficients do not fit %d labels", (long long)rows, labels.count);
+    if (rows == 1 && labels.count == 2) {
+        Value *positive = mk_drop_axes(b, mk_lt(b, mk_k(b, scores, 0), scores), 1, (int64_t[]){ 1 });
+        bool logistic = !strcmp(attr_s(c, "post_transform", "NONE"), "LOGISTIC");
+        Value *s = logistic ? mk_sigmoid(b, scores) : scores;
+        return ml_set_labels(c, 0, mk_cast_to(b, positive, DT_i64), &labels) && set_out(c, 1, mk_concat2(b, mk_sub(b, mk_k(b, s, 1), s), s, 1));
+    }
+    Value *best = mk_arg_reduce(b, IN(scores), (Attr_arg_reduce){ .kind = "max", .axis = 1 });
+    return ml_set_labels(c, 0, mk_drop_axes(b, best, 1, (int64_t[]){ 1 }), &labels) && set_out(c, 1, ml_post_transform(c, scores));
+}
+
+/* ---- support vector regression ---- */
+
+/* K(x, v) for every row of x [N, F] and support vector [S, F]: [N, S]. kernel_params: gamma, coef0, degree. */
+static Value *svm_kernel(Importer *c, Value *x, Value *support)
+{
+    Builder *b = &c->b;
+    const char *kind = attr_s(c, "kernel_type", "LINEAR");
+    FloatVec p = attr_floats(c, "kernel_params");
+    double gamma = p.n > 0 ? p.v[0] : 0, shift = p.n > 1 ? p.v[1] : 0, degree = p.n > 2 ? p.v[2] : 0;
+    const int64_t axis = 1;
+    Value *dot = mk_matmul(b, IN(x, mk_swap_last(b, support)), (Attr_matmul){ 0 });
+    if (!strcmp(kind, "LINEAR"))
+        return dot;
+    if (!strcmp(kind, "RBF")) {
+        Value *xx = mk_reduce_axes(b, "sum", mk_mul(b, x, x), 1, &axis), *vv = mk_reduce_axes(b, "sum", mk_mul(b, support, support), 1, &axis);
+        Value *distance = mk_sub(b, mk_add(b, xx, mk_swap_last(b, vv)), mk_scaled(b, dot, 2));
+        return mk_exp(b, mk_scaled(b, distance, -gamma));
+    }
+    Value *affine = mk_shifted(b, mk_scaled(b, dot, gamma), shift);
+    if (!strcmp(kind, "POLY"))
+        return mk_pow(b, affine, mk_k(b, affine, degree));
+    if (!strcmp(kind, "SIGMOID"))
+        return mk_tanh(b, affine);
+    import_fail(c, "kernel_type is '%s'", kind);
+    return NULL;
+}
+
+bool import_svm_regressor(Importer *c)
+{
+    Builder *b = &c->b;
+    FloatVec support = attr_floats(c, "support_vectors"), coefficients = attr_floats(c, "coefficients"), rho = attr_floats(c, "rho");
+    int64_t n = attr_i(c, "n_supports", 0);
+    Value *x = mk_cast_to(b, ml_rows(b, in(c, 0)), DT_f32), *k, *weights;
+    if (!x)
+        return false;
+    if (n > 0 && (support.n % n || coefficients.n != n))
+        return import_fail(c, "%d support vector elements and %d coefficients do not make %lld vectors", support.n, coefficients.n, (long long)n);
+    if (n > 0)
+        k = svm_kernel(c, x, mk_reshape_ints(b, mk_floats(b, DT_f32, support), 2, (int64_t[]){ n, support.n / n }));
+    else
+        k = x;                                              /* a linear model: the coefficients belong to the features */
+    weights = mk_reshape_ints(b, mk_floats(b, DT_f32, coefficients), 2, (int64_t[]){ coefficients.n, 1 });
+    Value *y = mk_matmul(b, IN(k, weights), (Attr_matmul){ 0 });
+    y = mk_shifted(b, y, rho.n ? rho.v[0] : 0);
+    if (attr_i(c, "one_class", 0))
+        OUT(c, mk_where(b, mk_lt(b, mk_k(b, y, 0), y), mk_k(b, y, 1), mk_k(b, y, -1)));
+    OUT(c, ml_post_transform(c, y));
+}
+
+/* ---- preparation of features ---- */
+
+bool import_scaler(Importer *c)
+{
+    Builder *b = &c->b;
+    FloatVec offset = attr_floats(c, "offset"), scale = attr_floats(c, "scale");
+    Value *x = mk_cast_to(b, in(c, 0), DT_f32);
+    if (offset.n)
+        x = mk_sub(b, x, mk_floats(b, DT_f32, offset));
+    if (scale.n)
+        x = mk_mul(b, x, mk_floats(b, DT_f32, scale));
+    OUT(c, x);
+}
+
+bool import_binarizer(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0);
+    OUT(c, x ? mk_cast_to(b, mk_lt(b, mk_k(b, x, attr_f(c, "threshold", 0)), x), x->type.dtype) : NULL);
+}
+
+/* Rows over their largest magnitude, sum of magnitudes, or length; rows of zeros stay. */
+bool import_normalizer(Importer *c)
+{
+    Builder *b = &c->b;
+    const char *norm = attr_s(c, "norm", "MAX");
+    Value *x = mk_cast_to(b, in(c, 0), DT_f32), *size;
+    if (!x)
+        return false;
+    if (!value_rank(x))
+        return import_fail(c, "a scalar has no rows");
+    int64_t axis = value_rank(x) - 1;
+    if (!strcmp(norm, "MAX"))
+        size = mk_reduce_axes(b, "max", mk_abs(b, x), 1, &axis);
+    else if (!strcmp(norm, "L1") || !strcmp(norm, "L2"))
+        size = mk_lp_norm(b, x, 1, &axis, norm[1] - '0');
+    else
+        return import_fail(c, "norm must be MAX, L1 or L2, not '%s'", norm);
+    OUT(c, mk_div(b, x, mk_where(b, mk_eq(b, size, mk_k(b, x, 0)), mk_k(b, x, 1), size)));
+}
+
+/* Elements equal to the replaced value (NaN equals NaN here) become the imputed one, of which there is one or one per feature. */
+bool import_imputer(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0);
+    if (!x)
+        return false;
+    bool real = dtype_is_float(x->type.dtype);
+    IntVec ints = attr_ints(c, "imputed_value_int64s");
+    double replaced = real ? attr_f(c, "replaced_value_float", 0) : (double)attr_i(c, "replaced_value_int64", 0);
+    Value *imputed = real ? mk_floats(b, x->type.dtype, attr_floats(c, "imputed_value_floats")) : mk_cast_to(b, mk_ints(b, ints.n, ints.v), x->type.dtype);
+    Value *missing = isnan(replaced) ? mk_isnan(b, x) : mk_eq(b, x, mk_k(b, x, replaced));
+    OUT(c, mk_where(b, missing, imputed, x));
+}
+
+bool import_array_feature_extractor(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = ml_rows(b, in(c, 0)), *at = in(c, 1);
+    if (!x || !at)
+        return false;
+    Dim n = type_count_dim(c->m, &at->type);
+    OUT(c, mk_gather(b, IN(x, mk_reshape_to(b, at, 1, &n)), (Attr_gather){ .axis = value_rank(x) - 1 }));
+}
+
+bool import_feature_vectorizer(Importer *c)
+{
+    Builder *b = &c->b;
+    int n = in_count(c);
+    Value **part = ARENA_ARRAY(c->m->arena, Value *, n + 1);
+    for (int i = 0; i < n; i++) {
+        part[i] = mk_cast_to(b, ml_rows(b, in(c, i)), DT_f32);
+        if (part[i] && value_rank(part[i]) > 2)
+            part[i] = mk_reshape_to(b, part[i], 2, (Dim[]){ value_dim(part[i], 0), dim_product(b, part[i], 1, value_rank(part[i])) });
+    }
+    OUT(c, mk_concat(b, (Inputs){ n, part }, (Attr_concat){ .axis = 1 }));
+}
+
+bool import_one_hot_encoder(Importer *c)
+{
+    Builder *b = &c->b;
+    IntVec cats = attr_ints(c, "cats_int64s");
+    Value *x = in(c, 0);
+    if (!x)
+        return false;
+    if (!cats.n || !attr_i(c, "zeros", 1))
+        return import_unsupported(c, "a category of text, or one that must be present,");
+    Value *each = mk_insert_axes(b, mk_cast_to(b, x, DT_i64), value_rank(x), 1);
+    OUT(c, mk_cast_to(b, mk_eq(b, each, mk_ints(b, cats.n, cats.v)), DT_f32));
+}
+
+/* ---- LabelEncoder between numbers ---- */
+
+/* Attribute `<stem>_int64s`, `<stem>_floats` or `<stem>_tensor` as a constant of rank 1; NULL if it is of another kind. */
+static Value *number_list(Importer *c, const char *stem)
+{
+    Builder *b = &c->b;
+    Arena *a = c->m->arena;
+    const Tensor *t = attr_tensor(c, arena_printf(a, "%s_tensor", stem));
+    IntVec ints = attr_ints(c, arena_printf(a, "%s_int64s", stem));
+    FloatVec floats = attr_floats(c, arena_printf(a, "%s_floats", stem));
+    if (t && t->dtype != DT_str)
+        return mk_reshape_ints(b, mk_tensor(b, t), 1, &t->count);
+    return ints.n ? mk_ints(b, ints.n, ints.v) : floats.n ? mk_floats(b, DT_f32, floats) : NULL;
+}
+
+static Value *default_label(Importer *c, DType t)
+{
+    const Tensor *given = attr_tensor(c, "default_tensor");
+    if (given && given->count == 1)
+        return mk_scalar(&c->b, t, tensor_get_f64(given, 0));
+    return mk_scalar(&c->b, t, dtype_is_float(t) ? attr_f(c, "default_float", -0.0) : (double)attr_i(c, "default_int64", -1));
+}
+
+bool import_label_encoder(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0), *keys = number_list(c, "keys"), *values = number_list(c, "values");
+    if (!x)
+        return false;
+    if (!keys || !values || x->type.dtype == DT_str)
+        return import_unsupported(c, "a mapping from or to text");
+    int64_t axis = value_rank(x);
+    keys = mk_cast_to(b, keys, x->type.dtype);
+    Value *each = mk_insert_axes(b, x, (int)axis, 1), *same = mk_eq(b, each, keys);
+    if (dtype_is_float(x->type.dtype))
+        same = mk_or(b, same, mk_and(b, mk_isnan(b, each), mk_isnan(b, keys)));
+    Value *hit = mk_cast_to(b, same, DT_i32);               /* the first key that is equal, if any */
+    Value *at = mk_drop_axes(b, mk_arg_reduce(b, IN(hit), (Attr_arg_reduce){ .kind = "max", .axis = axis }), 1, &axis);
+    Value *any = mk_cast_to(b, mk_drop_axes(b, mk_reduce_axes(b, "max", hit, 1, &axis), 1, &axis), DT_bool);
+    OUT(c, mk_where(b, any, mk_gather(b, IN(values, at), (Attr_gather){ .axis = 0 }), default_label(c, values->type.dtype)));
+}

@@ -1,0 +1,381 @@
+/* import_nn.c -- operators with a sliding window: convolution and pooling in 1, 2, 3... spatial dimensions.
+ *
+ * A Window collects the attributes that all of them share, with ONNX's defaults filled in and auto_pad resolved to numbers. Where the pads
+ * depend on a symbolic size (auto_pad SAME under a stride), the operand is padded by an explicit `pad` whose amounts are Dims instead.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "import_window.h"
+
+typedef enum AutoPad { PAD_EXPLICIT, PAD_SAME_UPPER, PAD_SAME_LOWER, PAD_VALID } AutoPad;
+
+typedef struct Window {
+    int spatial;
+    AutoPad auto_pad;
+    int64_t kernel[MAX_RANK], strides[MAX_RANK], dilations[MAX_RANK], pads[2 * MAX_RANK];
+} Window;
+
+/* ---- attributes ---- */
+
+static bool fill_attr(Importer *c, const char *name, int n, int64_t otherwise, int64_t *out)
+{
+    IntVec v = attr_ints(c, name);
+    if (v.n && v.n != n)
+        return import_fail(c, "%s has %d entries, %d are needed", name, v.n, n);
+    for (int i = 0; i < n; i++)
+        out[i] = v.n ? v.v[i] : otherwise;
+    return true;
+}
+
+static bool auto_pad_of(Importer *c, AutoPad *out)
+{
+    static const char *const words[] = { "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID" };
+    const char *s = attr_s(c, "auto_pad", "NOTSET");
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(s, words[i])) {
+            *out = (AutoPad)i;
+            return true;
+        }
+    return import_fail(c, "auto_pad is '%s', which is none of NOTSET, SAME_UPPER, SAME_LOWER and VALID", s);
+}
+
+/* The attributes of a window over x; the kernel's size is in the weight (w) or in kernel_shape. */
+static bool window_of(Importer *c, const Value *x, const Value *w, Window *out)
+{
+    *out = (Window){ .spatial = x ? value_rank(x) - 2 : 0 };
+    int s = out->spatial;
+    if (!x)
+        return false;
+    if (s < 1)
+        return import_fail(c, "the input has rank %d, 3 or more is needed", value_rank(x));
+    if (w && value_rank(w) != s + 2)
+        return import_fail(c, "the input has rank %d, the weight has rank %d; they must agree", s + 2, value_rank(w));
+    if (!w && !has_attr(c, "kernel_shape"))
+        return import_fail(c, "kernel_shape is missing");
+    if (!fill_attr(c, "kernel_shape", s, 0, out->kernel) || !fill_attr(c, "strides", s, 1, out->strides) ||
+        !fill_attr(c, "dilations", s, 1, out->dilations) || !fill_attr(c, "pads", 2 * s, 0, out->pads) || !auto_pad_of(c, &out->auto_pad))
+        return false;
+    for (int k = 0; k < s; k++) {
+        Dim size = w ? value_dim(w, 2 + k) : dim_const(c->m->dims, out->kernel[k]);
+        if (!dim_is_const(size))
+            return import_unsupported(c, "a weight whose window has a symbolic size");
+        if (has_attr(c, "kernel_shape") && out->kernel[k] != size->k)
+            return import_fail(c, "kernel_shape says %lld along spatial axis %d, the weight has %lld", (long long)out->kernel[k], k, (long long)size->k);
+        out->kernel[k] = size->k;
+        if (out->strides[k] < 1 || out->dilations[k] < 1 || out->kernel[k] < 1)
+            return import_fail(c, "kernel, stride and dilation must be 1 or more");
+    }
+    return true;
+}
+
+static int64_t window_reach(const Window *w, int k)
+{
+    return (w->kernel[k] - 1) * w->dilations[k] + 1;
+}
+
+/* ---- SAME padding: the result has ceil(size / stride) elements; the odd pad goes behind (UPPER) or before (LOWER) ---- */
+
+static Dim same_total(DimTable *t, const Window *w, int k, Dim size)
+{
+    Dim steps = dim_addk(t, dim_ceil_div(t, size, dim_const(t, w->strides[k])), -1);
+    Dim total = dim_addk(t, dim_sub(t, dim_mulk(t, steps, w->strides[k]), size), window_reach(w, k));
+    return dim_max(t, total, dim_const(t, 0));
+}
+
+/* Resolves auto_pad. Returns x, or x padded with `fill` where the pads are no constants. */
+static Value *window_pad(Builder *b, Value *x, Window *w, double fill)
+{
+    DimTable *t = b->m->dims;
+    Dim before[MAX_RANK], after[MAX_RANK];
+    bool symbolic = false;
+    if (w->auto_pad == PAD_EXPLICIT)
+        return x;
+    for (int k = 0; k < 2 * w->spatial; k++)
+        w->pads[k] = 0;
+    if (w->auto_pad == PAD_VALID)
+        return x;
+    before[0] = before[1] = after[0] = after[1] = dim_const(t, 0);
+    for (int k = 0; k < w->spatial; k++) {
+        Dim total = same_total(t, w, k, value_dim(x, 2 + k)), half = dim_divk(t, total, 2);
+        before[2 + k] = w->auto_pad == PAD_SAME_UPPER ? half : dim_sub(t, total, half);
+        after[2 + k] = dim_sub(t, total, before[2 + k]);
+        symbolic |= !dim_is_const(total);
+    }
+    for (int k = 0; k < w->spatial && !symbolic; k++) {
+        w->pads[k] = before[2 + k]->k;
+        w->pads[w->spatial + k] = after[2 + k]->k;
+    }
+    if (!symbolic)
+        return x;
+    int rank = value_rank(x);
+    return mk_pad(b, IN(x, mk_k(b, x, fill)), (Attr_pad){ .before = dims_copy(b->m, rank, before), .after = dims_copy(b->m, rank, after), .mode = "constant" });
+}
+
+static IntVec kept(Builder *b, int n, const int64_t *v)
+{
+    return ints_copy(b->m, n, v);
+}
+
+/* ---- convolution ---- */
+
+Value *import_conv_of(Importer *c, Value *x, Value *w, Value *bias)
+{
+    Builder *b = &c->b;
+    Window win;
+    if (!w || !window_of(c, x, w, &win))
+        return NULL;
+    x = window_pad(b, x, &win, 0);
+    return mk_conv(b, IN(x, w, bias), (Attr_conv){ .strides = kept(b, win.spatial, win.strides), .dilations = kept(b, win.spatial, win.dilations),
+                                                   .pads = kept(b, 2 * win.spatial, win.pads), .group = attr_i(c, "group", 1) });
+}
+
+bool import_conv(Importer *c)
+{
+    OUT(c, import_conv_of(c, in(c, 0), in(c, 1), in(c, 2)));
+}
+
+/* Pads that give the result `size` elements along axis k: what is too much is cut, half before and half behind; what lacks is added behind.
+ * The odd element is cut before, or behind under SAME_UPPER. */
+static void fit_output(Window *w, int64_t *output_padding, int k, int64_t total)
+{
+    if (total < 0) {
+        output_padding[k] -= total;
+        total = 0;
+    }
+    int64_t half = total / 2;
+    w->pads[k] = w->auto_pad == PAD_SAME_UPPER ? half : total - half;
+    w->pads[w->spatial + k] = total - w->pads[k];
+}
+
+/* (in-1)*stride + reach + output_padding - size is what has to go; with SAME, size is in*stride, and `in` cancels. */
+static bool fit_outputs(Importer *c, const Value *x, Window *w, int64_t *output_padding)
+{
+    IntVec shape = attr_ints(c, "output_shape");
+    const int64_t *want = shape.v + (shape.n > w->spatial ? shape.n - w->spatial : 0);
+    if (shape.n && shape.n < w->spatial)
+        return import_fail(c, "output_shape has %d entries, %d are needed", shape.n, w->spatial);
+    for (int k = 0; k < w->spatial; k++) {
+        Dim size = value_dim(x, 2 + k);
+        int64_t more = window_reach(w, k) + output_padding[k];
+        if (shape.n && !dim_is_const(size))
+            return import_unsupported(c, "output_shape for an input of symbolic size");
+        if (shape.n)
+            fit_output(w, output_padding, k, (size->k - 1) * w->strides[k] + more - want[k]);
+        else if (w->auto_pad == PAD_SAME_UPPER || w->auto_pad == PAD_SAME_LOWER)
+            fit_output(w, output_padding, k, more - w->strides[k]);
+        else if (w->auto_pad == PAD_VALID)
+            w->pads[k] = w->pads[w->spatial + k] = 0;
+    }
+    return true;
+}
+
+bool import_conv_transpose(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0), *w = in(c, 1);
+    Window win;
+    int64_t output_padding[MAX_RANK];
+    if (!w || !window_of(c, x, w, &win) || !fill_attr(c, "output_padding", win.spatial, 0, output_padding) ||
+        !fit_outputs(c, x, &win, output_padding))
+        return false;
+    OUT(c, mk_conv_transpose(b, IN(x, w, in(c, 2)),
+                             (Attr_conv_transpose){ .strides = kept(b, win.spatial, win.strides), .dilations = kept(b, win.spatial, win.dilations),
+                                                    .pads = kept(b, 2 * win.spatial, win.pads),
+                                                    .output_padding = kept(b, win.spatial, output_padding), .group = attr_i(c, "group", 1) }));
+}
+
+/* ---- pooling ---- */
+
+static Value *pool(Builder *b, const char *kind, Value *x, const Window *w, bool ceil, bool count_pad)
+{
+    return mk_pool(b, IN(x), (Attr_pool){ .kind = kind, .kernel = kept(b, w->spatial, w->kernel), .strides = kept(b, w->spatial, w->strides),
+                                          .dilations = kept(b, w->spatial, w->dilations), .pads = kept(b, 2 * w->spatial, w->pads),
+                                          .ceil = ceil, .count_pad = count_pad });
+}
+
+static double lowest(DType t)
+{
+    int bits = dtype_table[t].bits;
+    return dtype_is_float(t) ? -(double)INFINITY : dtype_is_signed(t) ? -ldexp(1, bits - 1) : 0;
+}
+
+bool import_max_pool(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0);
+    Window w;
+    if (!window_of(c, x, NULL, &w))
+        return false;
+    Value *padded = window_pad(b, x, &w, lowest(x->type.dtype));
+    bool ceil = attr_i(c, "ceil_mode", 0);
+    if (!out_wanted(c, 1))
+        OUT(c, pool(b, "max", padded, &w, ceil, false));
+    if (padded != x)
+        return import_unsupported(c, "the index output with auto_pad over a symbolic size");
+    Node *n = build_node(b, OP_max_pool_indices, IN(x),
+                         &(Attr_max_pool_indices){ .kernel = kept(b, w.spatial, w.kernel), .strides = kept(b, w.spatial, w.strides),
+                                                   .dilations = kept(b, w.spatial, w.dilations), .pads = kept(b, 2 * w.spatial, w.pads),
+                                                   .ceil = ceil, .column_major = attr_i(c, "storage_order", 0) }, -1);
+    return n && set_out(c, 0, &n->out[0]) && set_out(c, 1, &n->out[1]);
+}
+
+Value *import_average_pool_of(Importer *c, Value *x)
+{
+    Builder *b = &c->b;
+    Window w;
+    if (!window_of(c, x, NULL, &w))
+        return NULL;
+    bool ceil = attr_i(c, "ceil_mode", 0), count_pad = attr_i(c, "count_include_pad", 0);
+    Value *padded = window_pad(b, x, &w, 0);
+    if (padded == x || count_pad)
+        return pool(b, "avg", padded, &w, ceil, count_pad);
+    Value *share = pool(b, "avg", window_pad(b, mk_full(b, x->type.dtype, value_rank(x), x->type.dim, 1), &w, 0), &w, ceil, true);
+    return mk_div(b, pool(b, "avg", padded, &w, ceil, true), share);       /* the pads' zeros leave the sum, `share` their count */
+}
+
+bool import_average_pool(Importer *c)
+{
+    OUT(c, import_average_pool_of(c, in(c, 0)));
+}
+
+/* With ceil_mode, a partial last window: the same as pads behind that complete it. */
+static bool complete_windows(Importer *c, const Value *x, Window *w)
+{
+    for (int k = 0; k < w->spatial; k++) {
+        Dim size = value_dim(x, 2 + k);
+        if (!dim_is_const(size))
+            return import_unsupported(c, "ceil_mode over a symbolic size");
+        int64_t room = size->k + w->pads[k] + w->pads[w->spatial + k] - window_reach(w, k), over = room % w->strides[k];
+        if (over > 0 && (room / w->strides[k] + 1) * w->strides[k] < size->k + w->pads[k])
+            w->pads[w->spatial + k] += w->strides[k] - over;
+    }
+    return true;
+}
+
+/* (sum of |x|^p over the window)^(1/p): the sum is the mean over the whole window, pads as zeros, times its size. */
+bool import_lp_pool(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0);
+    Window w;
+    if (!window_of(c, x, NULL, &w))
+        return false;
+    DType t = x->type.dtype;
+    double p = c->opset < 2 ? attr_f(c, "p", 2) : (double)attr_i(c, "p", 2), size = 1;
+    x = window_pad(b, x, &w, 0);
+    if (!x || (attr_i(c, "ceil_mode", 0) && !complete_windows(c, x, &w)))
+        return false;
+    for (int k = 0; k < w.spatial; k++)
+        size *= (double)w.kernel[k];
+    x = mk_abs(b, mk_cast_to(b, x, wide_float(t)));
+    Value *powers = p == 1 ? x : p == 2 ? mk_mul(b, x, x) : mk_pow(b, x, mk_k(b, x, p));
+    Value *sum = mk_scaled(b, pool(b, "avg", powers, &w, false, true), size);
+    OUT(c, mk_cast_to(b, p == 1 ? sum : p == 2 ? mk_sqrt(b, sum) : mk_pow(b, sum, mk_k(b, sum, 1 / p)), t));
+}
+
+/* ---- MaxUnpool: x goes where the indices say in a zero tensor of the size that the pooling saw ---- */
+
+static DimVec unpooled_shape(Builder *b, const Value *x, const Window *w)
+{
+    DimTable *t = b->m->dims;
+    Dim d[MAX_RANK] = { value_dim(x, 0), value_dim(x, 1) };
+    for (int k = 0; k < w->spatial; k++)
+        d[2 + k] = dim_addk(t, dim_mulk(t, dim_addk(t, value_dim(x, 2 + k), -1), w->strides[k]), w->kernel[k] - w->pads[k] - w->pads[w->spatial + k]);
+    return dims_copy(b->m, value_rank(x), d);
+}
+
+/* A larger output_shape is filled up with zeros behind. */
+static Value *grow_to(Builder *b, Value *x, DimVec shape)
+{
+    Dim before[MAX_RANK], after[MAX_RANK];
+    if (!x)
+        return NULL;
+    for (int i = 0; i < shape.n; i++) {
+        before[i] = dim_const(b->m->dims, 0);
+        after[i] = dim_sub(b->m->dims, shape.v[i], value_dim(x, i));
+    }
+    return mk_pad(b, IN(x), (Attr_pad){ .before = dims_copy(b->m, shape.n, before), .after = dims_copy(b->m, shape.n, after), .mode = "constant" });
+}
+
+bool import_max_unpool(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0), *index = in(c, 1);
+    Window w;
+    DimVec want;
+    if (!index || !window_of(c, x, NULL, &w))
+        return false;
+    DimVec shape = unpooled_shape(b, x, &w);
+    Dim count = dim_one(b), flat = type_count_dim(c->m, &x->type);
+    for (int i = 0; i < shape.n; i++)
+        count = dim_mul(c->m->dims, count, shape.v[i]);
+    Value *y = mk_scatter_elements(b, IN(mk_full(b, x->type.dtype, 1, &count, 0), mk_reshape_to(b, index, 1, &flat), mk_reshape_to(b, x, 1, &flat)),
+                                   (Attr_scatter_elements){ .axis = 0, .reduction = "none" });
+    y = mk_reshape_to(b, y, shape.n, shape.v);
+    if (!in(c, 2))
+        OUT(c, y);
+    if (!in_dims(c, 2, &want))
+        return false;
+    if (want.n != shape.n)
+        return import_fail(c, "output_shape has %d entries, %d are needed", want.n, shape.n);
+    OUT(c, grow_to(b, y, want));
+}
+
+/* ---- Col2Im: overlapping blocks are added up, which a transposed convolution with one filter per block position does ---- */
+
+static Value *block_filters(Builder *b, int spatial, const int64_t *block)
+{
+    int64_t dim[MAX_RANK] = { 1, 1 }, count = 1;
+    for (int k = 0; k < spatial; k++) {
+        dim[2 + k] = block[k];
+        count *= block[k];
+    }
+    dim[0] = count;
+    Tensor *w = tensor_new(b->m->arena, DT_f32, spatial + 2, dim);
+    for (int64_t i = 0; i < count; i++)
+        tensor_set_f64(w, i * count + i, 1);
+    return mk_tensor(b, w);
+}
+
+/* Number of blocks along axis k of an image; what the last one leaves uncovered goes to `rest`. */
+static int64_t blocks_along(const Window *w, int k, int64_t image, int64_t *rest)
+{
+    int64_t room = image + w->pads[k] + w->pads[w->spatial + k] - window_reach(w, k);
+    *rest = room % w->strides[k];
+    return room / w->strides[k] + 1;
+}
+
+bool import_col2im(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0);
+    IntVec image, block;
+    if (!x || !in_ints(c, 1, &image) || !in_ints(c, 2, &block))
+        return false;
+    Window w = { .spatial = image.n };
+    int s = image.n;
+    if (value_rank(x) != 3 || s < 1 || s > MAX_RANK - 2 || block.n != s)
+        return import_fail(c, "needs an input of rank 3 and as many block sizes as image sizes");
+    if (!fill_attr(c, "strides", s, 1, w.strides) || !fill_attr(c, "dilations", s, 1, w.dilations) || !fill_attr(c, "pads", 2 * s, 0, w.pads))
+        return false;
+    int64_t rest[MAX_RANK], count = 1;
+    Dim columns[MAX_RANK], shape[MAX_RANK];
+    for (int k = 0; k < s; k++) {
+        w.kernel[k] = block.v[k];
+        if (block.v[k] < 1 || w.strides[k] < 1 || image.v[k] + w.pads[k] + w.pads[s + k] < window_reach(&w, k))
+            return import_fail(c, "the block is larger than the padded image along axis %d", k);
+        columns[2 + k] = dim_const(c->m->dims, blocks_along(&w, k, image.v[k], &rest[k]));
+        shape[2 + k] = dim_const(c->m->dims, image.v[k]);
+        count *= block.v[k];
+    }
+    shape[0] = value_dim(x, 0);
+    shape[1] = dim_divk(c->m->dims, value_dim(x, 1), count);
+    columns[0] = dim_mul(c->m->dims, shape[0], shape[1]);       /* every channel is an image of its own */
+    columns[1] = dim_const(c->m->dims, count);
+    Value *filters = mk_cast_to(b, block_filters(b, s, w.kernel), x->type.dtype);
+    Value *y = mk_conv_transpose(b, IN(mk_reshape_to(b, x, s + 2, columns), filters),
+                                 (Attr_conv_transpose){ .strides = kept(b, s, w.strides), .dilations = kept(b, s, w.dilations),
+                                                        .pads = kept(b, 2 * s, w.pads), .output_padding = kept(b, s, rest), .group = 1 });
+    OUT(c, mk_reshape_to(b, y, s + 2, shape));
+}

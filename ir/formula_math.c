@@ -1,0 +1,689 @@
+/* formula_math.c -- the composite elementwise functions, written in primitives, for f32 and f64 (and pow, mod, sign for integers).
+ *
+ * Rules of this file: no branches, so every path is computed and a select picks; few instructions; NaN, infinities, subnormal numbers and -0
+ * come out as in C's <math.h>. Polynomials are minimax fits made for this file (Remez exchange at 50 digits; leading coefficients rounded first and
+ * the others refitted). Above each function stands the largest error over the sweeps of tests/formula/test_formula.c, in units in the last place of
+ * the exact result, with FMA; a target without it adds up to 1.
+ *
+ * How to read it: r is the recorder; ADD, MUL... append one instruction each; K(c) is the constant c in the type of x; POLY(t, name) is
+ * name[0] + t * (name[1] + t * ...) with the coefficients of x's type.
+ */
+#include "formula.h"
+
+#include <math.h>
+
+#define ADD(a, b) f_add(r, a, b)
+#define SUB(a, b) f_sub(r, a, b)
+#define MUL(a, b) f_mul(r, a, b)
+#define DIV(a, b) f_div(r, a, b)
+#define FMA(a, b, c) f_fma(r, a, b, c)
+#define MIN(a, b) f_min(r, a, b)
+#define MAX(a, b) f_max(r, a, b)
+#define AND(a, b) f_and(r, a, b)
+#define OR(a, b) f_or(r, a, b)
+#define XOR(a, b) f_xor(r, a, b)
+#define SHL(a, b) f_shl(r, a, b)
+#define SHR(a, b) f_shr(r, a, b)
+#define EQ(a, b) f_eq(r, a, b)
+#define LT(a, b) f_lt(r, a, b)
+#define SELECT(c, a, b) f_select(r, c, a, b)
+#define NEG(a) f_neg(r, a)
+#define ABS(a) f_abs(r, a)
+#define SQRT(a) f_sqrt(r, a)
+#define K(c) frec_const(r, frec_type(r, x), c)
+
+/* ---- helpers ---- */
+
+static bool is_f64(const FRec *r, FRef x)
+{
+    return frec_type(r, x) == DT_f64;
+}
+
+static bool is_float(const FRec *r, FRef x)
+{
+    return dtype_table[frec_type(r, x)].cls == CLS_FLOAT;
+}
+
+static FRef convert(FRec *r, DType t, FRef x)
+{
+    return frec_op(r, S_convert, t, x, -1, -1);
+}
+
+static FRef horner(FRec *r, FRef t, const double *c, int n)
+{
+    FRef y = frec_const(r, frec_type(r, t), c[n - 1]);
+    for (int i = n - 2; i >= 0; i--)
+        y = FMA(y, t, frec_const(r, frec_type(r, t), c[i]));
+    return y;
+}
+
+#define COUNT(c) ((int)(sizeof(c) / sizeof *(c)))
+#define POLY(t, name) (is_f64(r, x) ? horner(r, t, name##_f64, COUNT(name##_f64)) : horner(r, t, name##_f32, COUNT(name##_f32)))
+
+/* A float's bits as an unsigned integer, and back. */
+static FRef bits_of(FRec *r, FRef x)
+{
+    return frec_op(r, S_bitcast, is_f64(r, x) ? DT_u64 : DT_u32, x, -1, -1);
+}
+
+static FRef of_bits(FRec *r, FRef bits)
+{
+    return frec_op(r, S_bitcast, frec_type(r, bits) == DT_u64 ? DT_f64 : DT_f32, bits, -1, -1);
+}
+
+/* A constant of the integer type as wide as x. */
+static FRef word(FRec *r, FRef x, uint64_t bits)
+{
+    DType t = frec_type(r, x);
+    bool wide = t == DT_f64 || t == DT_u64;
+    return frec_const_bits(r, wide ? DT_u64 : DT_u32, wide ? (int64_t)bits : (int64_t)(uint32_t)bits);
+}
+
+static int mantissa_bits(const FRec *r, FRef x)
+{
+    return is_f64(r, x) ? 52 : 23;
+}
+
+static FRef sign_bits(FRec *r, FRef x)
+{
+    return AND(bits_of(r, x), word(r, x, is_f64(r, x) ? 1ull << 63 : 1ull << 31));
+}
+
+/* |y| is y: its sign becomes that of x. */
+static FRef give_sign(FRec *r, FRef y, FRef x)
+{
+    return of_bits(r, OR(bits_of(r, y), sign_bits(r, x)));
+}
+
+/* 1.5 * 2^mantissa_bits: what is added to it is rounded to an integer, which then stands in the low bits of the sum. */
+static double rounder(const FRec *r, FRef x)
+{
+    return is_f64(r, x) ? 0x1.8p52 : 0x1.8p23;
+}
+
+/* ---- exponentials ----
+ *
+ * e^x = p * s * s with s = 2^m, m = rint(x / (2 ln 2)) and p = e^t, |t| <= ln 2. Two factors s keep every step in range for results from the
+ * smallest subnormal to infinity, and cost less than splitting an odd exponent. s comes straight from the bits of x / (2 ln 2) + rounder + bias.
+ */
+
+static const double exp_f32[] = { 1, 1, 0x1.0000120000000p-1, 0x1.5555420000000p-3, 0x1.5546ae0000000p-5, 0x1.110f680000000p-7, 0x1.7276480000000p-10, 0x1.a5a42e0000000p-13 };
+static const double exp_f64[] = {
+    1, 1, 0x1.ffffffffffff1p-2, 0x1.5555555555553p-3, 0x1.5555555556d30p-5, 0x1.111111111176cp-7, 0x1.6c16c1695702fp-10,
+    0x1.a01a019ea2f92p-13, 0x1.a01a0609a3d30p-16, 0x1.71de3caf64af5p-19, 0x1.27e17f94e0993p-22, 0x1.ae609fca488d6p-26,
+    0x1.2197d5cdacd2ep-29, 0x1.63fbc60e5ab64p-33,
+};
+
+typedef struct Reduced { FRef t, s; } Reduced;
+typedef struct ExpParts { FRef p, s; } ExpParts;
+
+/* sign * x = 2 m ln 2 + sign * t, s = 2^m. x is clamped already: |x| <= 105 (f32), 747 (f64). */
+static Reduced exp_reduce(FRec *r, FRef x, double sign)
+{
+    bool wide = is_f64(r, x);
+    FRef magic = K(rounder(r, x) + (wide ? 1023 : 127));
+    FRef sum = FMA(x, K(sign * 0x1.71547652b82fep-1), magic), m = SUB(sum, magic);
+    FRef t = FMA(m, K(-sign * (wide ? 0x1.62e42fefa39efp+0 : 0x1.62e430p+0)), x);
+    t = FMA(m, K(-sign * (wide ? 0x1.abc9e3b39803fp-55 : -0x1.05c610p-28)), t);
+    return (Reduced){ .t = t, .s = of_bits(r, SHL(bits_of(r, sum), word(r, x, (uint64_t)mantissa_bits(r, x)))) };
+}
+
+/* Of e^(sign * x); a sign of -1 goes into the odd coefficients. */
+static ExpParts exp_parts(FRec *r, FRef x, double sign)
+{
+    bool wide = is_f64(r, x);
+    const double *c = wide ? exp_f64 : exp_f32;
+    int n = wide ? COUNT(exp_f64) : COUNT(exp_f32);
+    double signed_c[COUNT(exp_f64)];
+    for (int i = 0; i < n; i++)
+        signed_c[i] = sign < 0 && i % 2 ? -c[i] : c[i];
+    Reduced e = exp_reduce(r, x, sign);
+    return (ExpParts){ .p = horner(r, e.t, signed_c, n), .s = e.s };
+}
+
+/* 1/s for a power of two */
+static FRef inverse_of_power(FRec *r, FRef s)
+{
+    FRef x = s;
+    return of_bits(r, SUB(word(r, x, is_f64(r, x) ? 2046ull << 52 : 254ull << 23), bits_of(r, s)));
+}
+
+/* Beyond these e^-limit is 0 and e^limit is infinite. */
+static double exp_limit(const FRec *r, FRef x)
+{
+    return is_f64(r, x) ? 746 : 104;
+}
+
+static FRef exp_clamp(FRec *r, FRef x)
+{
+    return MAX(MIN(x, K(exp_limit(r, x))), K(-exp_limit(r, x)));
+}
+
+FRef f_exp(FRec *r, FRef x)
+{
+    ExpParts e = exp_parts(r, exp_clamp(r, x), 1);
+    return MUL(MUL(e.p, e.s), e.s);
+}
+
+/* 1 / (1 + e^-x) with e^-x = p s^2, expanded by 1/s: every step stays in range. */
+FRef f_sigmoid(FRec *r, FRef x)
+{
+    ExpParts e = exp_parts(r, exp_clamp(r, x), -1);
+    FRef inverse = inverse_of_power(r, e.s);
+    return DIV(inverse, FMA(e.p, e.s, inverse));
+}
+
+/* log1p(t) / t for t in [0, 1] */
+static const double log1p_unit_f32[] = {
+    1, -0x1.ffffd2p-2, 0x1.554dd0p-2, -0x1.ff23f4p-3, 0x1.934bbcp-3, -0x1.3a44d8p-3, 0x1.b4b3fap-4, -0x1.d6be00p-5, 0x1.4927dap-6, -0x1.af6932p-9,
+};
+static const double log1p_unit_f64[] = {
+    1, -0x1.fffffffffff9fp-2, 0x1.555555555105ep-2, -0x1.fffffffdd53c5p-3, 0x1.99999952117d5p-3, -0x1.55554fc02f2c9p-3, 0x1.2491fef099601p-3,
+    -0x1.fffa8d59adea6p-4, 0x1.c6f6b1b8f9c82p-4, -0x1.98d2c2020c074p-4, 0x1.712e8b5720916p-4, -0x1.4b03ab683c935p-4, 0x1.20311a2080a10p-4,
+    -0x1.d71b5ad9132f6p-5, 0x1.5a9578959474ap-5, -0x1.b649969292edcp-6, 0x1.c59f7e2b82eadp-7, -0x1.6b6f9ee75a0a8p-8, 0x1.a28a80d9314cap-10,
+    -0x1.3220bdfa89761p-12, 0x1.a945be689aa72p-16,
+};
+
+/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|) */
+FRef f_softplus(FRec *r, FRef x)
+{
+    ExpParts e = exp_parts(r, MIN(ABS(x), K(exp_limit(r, x))), -1);
+    FRef t = MUL(MUL(e.p, e.s), e.s);
+    return FMA(t, POLY(t, log1p_unit), MAX(x, K(0)));
+}
+
+/* (e^t - 1 - t) / t^2 */
+static const double expm1_f32[] = { 0x1.00000ep-1, 0x1.55556ep-3, 0x1.554850p-5, 0x1.11004cp-7, 0x1.722720p-10, 0x1.aa477ep-13 };
+static const double expm1_f64[] = {
+    0x1.ffffffffffff1p-2, 0x1.5555555555547p-3, 0x1.5555555556dd5p-5, 0x1.1111111113bcbp-7, 0x1.6c16c1693b772p-10, 0x1.a01a01973b455p-13,
+    0x1.a01a0634a5f0cp-16, 0x1.71de4666abb49p-19, 0x1.27e1655592188p-22, 0x1.ae55a43a0bf73p-26, 0x1.21a2e40bae535p-29, 0x1.686f350a33d7ap-33,
+};
+
+/* e^x = s^2 (1 + u), inverse = 1/s. Then e^x - 1 = s (s u + s - 1/s) without cancellation worth mentioning, and u itself for s = 1. */
+typedef struct Expm1Parts { FRef u, s, inverse; } Expm1Parts;
+
+static Expm1Parts expm1_parts(FRec *r, FRef x)
+{
+    Reduced e = exp_reduce(r, x, 1);
+    return (Expm1Parts){ .u = FMA(MUL(e.t, e.t), POLY(e.t, expm1), e.t), .s = e.s, .inverse = inverse_of_power(r, e.s) };
+}
+
+FRef f_expm1(FRec *r, FRef x)
+{
+    Expm1Parts e = expm1_parts(r, exp_clamp(r, x));
+    return give_sign(r, MUL(e.s, FMA(e.s, e.u, SUB(e.s, e.inverse))), x);
+}
+
+/* tanh x = (e^2x - 1) / (e^2x + 1), both divided by s. The denominator is made from the numerator, so that their errors cancel near 1. */
+FRef f_tanh(FRec *r, FRef x)
+{
+    FRef a = ABS(x), twice = MIN(ADD(a, a), K(is_f64(r, x) ? 40 : 20));
+    Expm1Parts e = expm1_parts(r, twice);
+    FRef above = FMA(e.s, e.u, SUB(e.s, e.inverse));
+    return give_sign(r, DIV(above, ADD(above, ADD(e.inverse, e.inverse))), x);
+}
+
+static const double sinh_f32[] = { 0x1.555598p-3, 0x1.10f760p-7, 0x1.ab428ap-13 };
+static const double sinh_f64[] = {
+    0x1.5555555555556p-3, 0x1.111111111101ep-7, 0x1.a01a01a03726cp-13, 0x1.71de3a3b066adp-19, 0x1.ae646ff572ecfp-26, 0x1.6116f468d5a4bp-33, 0x1.b5c8acc010b53p-41,
+};
+
+/* e^|x| / 2, with room for twice the largest finite number. */
+static FRef half_exp(FRec *r, FRef a)
+{
+    ExpParts e = exp_parts(r, f_min(r, a, frec_const(r, frec_type(r, a), is_f64(r, a) ? 711 : 90)), 1);
+    return f_mul(r, f_mul(r, e.p, e.s), f_mul(r, e.s, frec_const(r, frec_type(r, a), 0.5)));
+}
+
+FRef f_sinh(FRec *r, FRef x)
+{
+    FRef a = ABS(x), h = half_exp(r, a), z = MUL(x, x);
+    FRef large = give_sign(r, SUB(h, DIV(K(0.25), h)), x);
+    return SELECT(LT(a, K(1)), FMA(MUL(x, z), POLY(z, sinh), x), large);
+}
+
+FRef f_cosh(FRec *r, FRef x)
+{
+    FRef h = half_exp(r, ABS(x));
+    return ADD(h, DIV(K(0.25), h));
+}
+
+/* ---- erf(|x|) = 1 - 2^h, h = log2(1 - erf |x|) = |x| * polynomial: near 1 only the last rounding shows, and without a division ---- */
+
+static const double erfc_log2_f32[] = {
+    -0x1.a0be84p+0, -0x1.d63ec4p-1, -0x1.2fabe2p-3, 0x1.c4b91cp-6, 0x1.e54ca4p-13, -0x1.3b3adap-9, 0x1.deab34p-11, -0x1.63ed3ap-13, 0x1.c013bep-17,
+};
+static const double erfc_log2_f64[] = {
+    -0x1.a0be83d8d032dp+0, -0x1.d63ed7499590fp-1, -0x1.2fa7eecb24403p-3, 0x1.c4242d03baab7p-6, 0x1.3c76fee486a7fp-12, -0x1.40bf662b696d5p-9,
+    0x1.be5e700521546p-11, -0x1.398039d59fef4p-15, -0x1.85d0c54c8d497p-14, 0x1.65eed75e8f95ap-15, -0x1.32e6ebb07bed4p-18, -0x1.2f4e2f84aee13p-18,
+    0x1.8a712d720577dp-19, -0x1.b9ea2110ce0f3p-21, 0x1.216164b24e933p-26, 0x1.975c7e846eb78p-24, -0x1.ac9cb20cf6bfep-25, 0x1.0b03d7c7f32bcp-26,
+    -0x1.d403ee520bb2ap-29, 0x1.2a3c76f189922p-31, -0x1.10e65bf3045dbp-34, 0x1.55771b610a21ap-38, -0x1.0639118441bcdp-42, 0x1.75481d1e22f5ap-48,
+};
+/* (1 - 2^t) / t on [-1/2, 1/2] */
+static const double one_minus_exp2_f32[] = { -0x1.62e430p-1, -0x1.ebfbdep-3, -0x1.c6af6ep-5, -0x1.3b2ba0p-7, -0x1.5f087ep-10, -0x1.4308fep-13 };
+static const double one_minus_exp2_f64[] = {
+    -0x1.62e42fefa39efp-1, -0x1.ebfbdff82c5a2p-3, -0x1.c6b08d704a38fp-5, -0x1.3b2ab6fb9fc51p-7, -0x1.5d87fe77e919ap-10, -0x1.4309131139284p-13,
+    -0x1.ffcc00a7addb8p-17, -0x1.62bfbf3672195p-20, -0x1.b51b0633682b9p-24, -0x1.e62cb8b64365fp-28, -0x1.fa0aee2e338f0p-32,
+};
+
+FRef f_erf(FRec *r, FRef x)
+{
+    FRef a = MIN(ABS(x), K(is_f64(r, x) ? 5.935 : 3.925)), h = MUL(a, POLY(a, erfc_log2));
+    FRef magic = K(rounder(r, x) + (is_f64(r, x) ? 1023 : 127));
+    FRef sum = ADD(h, magic), t = SUB(h, SUB(sum, magic));
+    FRef s = of_bits(r, SHL(bits_of(r, sum), word(r, x, (uint64_t)mantissa_bits(r, x))));
+    return give_sign(r, FMA(s, MUL(t, POLY(t, one_minus_exp2)), SUB(K(1), s)), x);
+}
+
+/* ---- logarithms ----
+ *
+ * x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); log x = e ln 2 + log(1 + f). The bits of sqrt(1/2) subtracted from those of x leave e in the
+ * exponent field and the fraction counted from sqrt(1/2) below it.
+ */
+
+typedef struct Split { FRef e, f, scaled; } Split;     /* e as a float; scaled: e in the exponent field */
+
+static Split split(FRec *r, FRef x)
+{
+    bool wide = is_f64(r, x);
+    int shift = mantissa_bits(r, x);
+    uint64_t root = wide ? 0x3fe6a09e667f3bcdu : 0x3f3504f3u, fraction = wide ? 0x000fffffffffffffu : 0x007fffffu;
+    FRef u = SUB(bits_of(r, x), word(r, x, root));
+    FRef f = SUB(of_bits(r, ADD(AND(u, word(r, x, fraction)), word(r, x, root))), K(1));
+    FRef scaled = AND(u, word(r, x, ~fraction)), e;
+    if (wide) {         /* few CPUs convert or shift signed 64-bit vectors: e + 2^11 in the low bits of 2^52, then the 2^52 taken off */
+        FRef field = SHR(ADD(scaled, word(r, x, 1ull << 63)), word(r, x, (uint64_t)shift));
+        e = SUB(of_bits(r, OR(field, word(r, x, 0x4330000000000000u))), K(0x1p52 + 2048));
+    } else {
+        e = convert(r, DT_f32, SHR(frec_op(r, S_bitcast, DT_i32, u, -1, -1), frec_const(r, DT_i32, shift)));
+    }
+    return (Split){ .e = e, .f = f, .scaled = scaled };
+}
+
+static const double log_f32[] = { -0.5, 0x1.5556d8p-2, -0x1.000384p-2, 0x1.98d840p-3, -0x1.5381a6p-3, 0x1.317004p-3, -0x1.243708p-3, 0x1.6485c6p-4 };
+/* (2 atanh(s) - 2 s) / (-s^3) */
+static const double log_atanh[] = {
+    -0x1.5555555555593p-1, -0x1.999999997f9fdp-2, -0x1.2492494229db1p-2, -0x1.c71c51d83a61dp-3, -0x1.746649960b234p-3, -0x1.39a0986cead6fp-3, -0x1.2f115f8f8c615p-3,
+};
+
+/* log(1 + f). f64: with s = f / (2 + f) it is 2 atanh(s) = f - s (f - R(s^2)), a shorter polynomial for one division. */
+static FRef log_fraction(FRec *r, FRef f)
+{
+    if (!is_f64(r, f))
+        return FMA(MUL(f, f), horner(r, f, log_f32, COUNT(log_f32)), f);
+    FRef minus_s = DIV(f, SUB(frec_const(r, DT_f64, -2), f)), z = MUL(minus_s, minus_s);
+    return FMA(minus_s, FMA(z, horner(r, z, log_atanh, COUNT(log_atanh)), f), f);
+}
+
+/* e ln 2 + y. A single ln 2 does: f32's is good to 28 bits, f64's to 55. */
+static FRef add_exponent(FRec *r, FRef e, FRef y)
+{
+    return FMA(e, frec_const(r, frec_type(r, e), 0x1.62e42fefa39efp-1), y);
+}
+
+/* y where 0 < x < infinity; else the logarithm of zero, infinity, negative numbers and NaN. */
+static FRef log_edges(FRec *r, FRef x, FRef y)
+{
+    FRef edge = SELECT(EQ(x, K(0)), K(-INFINITY), K(NAN));
+    return SELECT(LT(K(0), x), SELECT(LT(x, K(INFINITY)), y, x), edge);
+}
+
+FRef f_log(FRec *r, FRef x)
+{
+    FRef subnormal = LT(x, K(is_f64(r, x) ? 0x1p-1022 : 0x1p-126));
+    Split s = split(r, SELECT(subnormal, MUL(x, K(0x1p54)), x));
+    FRef e = SUB(s.e, SELECT(subnormal, K(54), K(0)));
+    return log_edges(r, x, add_exponent(r, e, log_fraction(r, s.f)));
+}
+
+/* log of u = 1 + x rounded; what rounding lost, scaled by 2^-e, goes into the fraction. For e >= bias there is nothing to add. */
+FRef f_log1p(FRec *r, FRef x)
+{
+    FRef u = ADD(x, K(1)), lost = SUB(x, SUB(u, K(1)));
+    Split s = split(r, u);
+    DType sign = is_f64(r, x) ? DT_i64 : DT_i32;
+    FRef one = word(r, x, is_f64(r, x) ? 0x3ff0000000000000u : 0x3f800000u);
+    FRef field = frec_op(r, S_bitcast, sign, SUB(one, s.scaled), -1, -1);
+    FRef scale = frec_op(r, S_bitcast, frec_type(r, x), MAX(field, frec_const(r, sign, 0)), -1, -1);
+    FRef y = log_fraction(r, FMA(lost, scale, s.f));
+    FRef edge = SELECT(EQ(x, K(-1)), K(-INFINITY), K(NAN));
+    y = SELECT(LT(x, K(INFINITY)), add_exponent(r, s.e, y), x);
+    return SELECT(EQ(x, K(0)), x, SELECT(LT(K(-1), x), y, edge));
+}
+
+/* ---- inverse hyperbolic functions, through log1p ---- */
+
+/* log1p(v), or log(2 a) where a is so large that v would overflow. */
+static FRef log1p_or_double(FRec *r, FRef v, FRef a)
+{
+    FRef x = a, large = LT(K(0x1p60), a);
+    return ADD(f_log1p(r, SELECT(large, a, v)), SELECT(large, K(0x1.62e42fefa39efp-1), K(0)));
+}
+
+/* a + sqrt(a^2 + 1) - 1 = a + a^2 / (1 + sqrt(a^2 + 1)) */
+FRef f_asinh(FRec *r, FRef x)
+{
+    FRef a = ABS(x), z = MUL(a, a);
+    FRef v = ADD(a, DIV(z, ADD(K(1), SQRT(ADD(z, K(1))))));
+    return give_sign(r, log1p_or_double(r, v, a), x);
+}
+
+FRef f_acosh(FRec *r, FRef x)
+{
+    FRef t = SUB(x, K(1)), v = ADD(t, SQRT(FMA(t, t, ADD(t, t))));
+    return SELECT(LT(x, K(1)), K(NAN), log1p_or_double(r, v, x));
+}
+
+FRef f_atanh(FRec *r, FRef x)
+{
+    FRef a = ABS(x), v = DIV(ADD(a, a), SUB(K(1), a));
+    return give_sign(r, MUL(K(0.5), f_log1p(r, v)), x);
+}
+
+/* ---- sine, cosine, tangent ----
+ *
+ * sin x = (-1)^n sin(t), x = n pi + t, |t| <= pi/2: one polynomial, and the parity of n goes straight into the sign bit. f32 is reduced in f64. The
+ * reduction holds up to a limit; beyond it (where neighbouring floats are many periods apart in any case) the result is NaN, not a wrong number.
+ */
+
+static const double sin_f32[] = { 1, -0x1.55554cp-3, 0x1.110edap-7, -0x1.9f70eap-13, 0x1.5dc84ap-19 };
+static const double sin_f64[] = {
+    1, -0x1.5555555555555p-3, 0x1.11111111110c8p-7, -0x1.a01a01a014d6fp-13, 0x1.71de3a52a0af3p-19, -0x1.ae6454d471529p-26, 0x1.6123cd05bd5bep-33,
+    -0x1.ae4383cc49e08p-41, 0x1.88328ec237393p-49,
+};
+
+/* y, or NaN where |x| is beyond the limit of the reduction. */
+static FRef within_period_limit(FRec *r, FRef x, FRef y)
+{
+    return SELECT(LT(ABS(x), K(0x1p40)), y, K(NAN));
+}
+
+/* x - n * scale * pi in f64; three parts of pi serve f64, two are enough for f32. */
+static FRef subtract_pi(FRec *r, FRef x64, FRef n, double scale, bool wide)
+{
+    static const double part[] = { 0x1.921fb54442d18p+1, 0x1.1a62633145c06p-53, 0x1.c1cd129024e09p-106 };     /* rounded down: products with n = 0 keep -0 */
+    for (int i = 0; i < (wide ? 3 : 2); i++)
+        x64 = FMA(n, frec_const(r, DT_f64, -scale * part[i]), x64);
+    return x64;
+}
+
+/* The low bit of the integer that adding a rounder left in `sum` (f64), moved to the sign's place in the type of x. */
+static FRef parity_sign(FRec *r, FRef x, FRef sum)
+{
+    FRef bits = bits_of(r, sum);
+    bits = convert(r, is_f64(r, x) ? DT_u64 : DT_u32, bits);
+    return SHL(bits, word(r, x, is_f64(r, x) ? 63 : 31));
+}
+
+/* sin(x + shift * pi), shift 0 or 1/2 */
+static FRef sine(FRec *r, FRef x, double shift)
+{
+    FRef x64 = convert(r, DT_f64, x), inverse_pi = frec_const(r, DT_f64, 0x1.45f306dc9c883p-2), magic = frec_const(r, DT_f64, 0x1.8p52), sum, n;
+    if (shift == 0) {
+        sum = FMA(x64, inverse_pi, magic);
+        n = SUB(sum, magic);
+    } else {
+        FRef by = frec_const(r, DT_f64, shift);
+        sum = ADD(FMA(x64, inverse_pi, by), magic);
+        n = SUB(SUB(sum, magic), by);
+    }
+    FRef t = convert(r, frec_type(r, x), subtract_pi(r, x64, n, 1, is_f64(r, x)));
+    FRef y = MUL(t, POLY(MUL(t, t), sin));
+    return within_period_limit(r, x, of_bits(r, XOR(bits_of(r, y), parity_sign(r, x, sum))));
+}
+
+FRef f_sin(FRec *r, FRef x)
+{
+    return sine(r, x, 0);
+}
+
+FRef f_cos(FRec *r, FRef x)
+{
+    return sine(r, x, 0.5);
+}
+
+static const double tan_p_f32[] = { 1, -0x1.886808p-4 };
+static const double tan_q_f32[] = { 1, -0x1.b76f84p-2, 0x1.3e6896p-7 };
+static const double tan_p_f64[] = { 1, -0x1.112b65194bcbap-3, 0x1.c0e85ef3734cap-9, -0x1.2babe3abfe49ap-16 };
+static const double tan_q_f64[] = { 1, -0x1.ddeb07e1fb3b2p-2, 0x1.a47a02b5cc732p-6, -0x1.46f68fc6d435fp-12, 0x1.0b77fc2461709p-21 };
+
+/* x = n pi/2 + t; tan t = p / q; an odd n makes it -q / p. */
+FRef f_tan(FRec *r, FRef x)
+{
+    FRef x64 = convert(r, DT_f64, x), magic = frec_const(r, DT_f64, 0x1.8p52);
+    FRef sum = FMA(x64, frec_const(r, DT_f64, 0x1.45f306dc9c883p-1), magic);
+    FRef t = convert(r, frec_type(r, x), subtract_pi(r, x64, SUB(sum, magic), 0.5, is_f64(r, x))), z = MUL(t, t);
+    FRef p = MUL(t, POLY(z, tan_p)), q = POLY(z, tan_q);
+    FRef odd = f_ne(r, parity_sign(r, x, sum), word(r, x, 0));
+    return within_period_limit(r, x, DIV(SELECT(odd, NEG(q), p), SELECT(odd, p, q)));
+}
+
+/* ---- inverse trigonometric functions ---- */
+
+/* (asin(s) / s - 1) / s^2 for s^2 <= 1/4 */
+static const double asin_f32[] = { 0x1.5555c8p-3, 0x1.3301fcp-4, 0x1.747d06p-5, 0x1.8c2d82p-6, 0x1.596d66p-5 };
+static const double asin_f64[] = {
+    0x1.5555555555577p-3, 0x1.333333332e10bp-4, 0x1.6db6db7215446p-5, 0x1.f1c71a9394d75p-6, 0x1.6e8bdf0d4ee67p-6, 0x1.1c49ecd24927ap-6, 0x1.ca1fea2c7e828p-7,
+    0x1.75825a42ea1ecp-7, 0x1.614f852c60e84p-7, 0x1.e4c7604f4fc3fp-9, 0x1.63fcbae3e71e7p-6, -0x1.588b93921a788p-6, 0x1.0b74e641f0a8dp-5,
+};
+
+/* asin(|x|) for |x| <= 1/2; above, asin(sqrt((1 - |x|) / 2)), of which asin and acos are made by asin a = pi/2 - 2 asin(sqrt((1 - a) / 2)). */
+static FRef asin_core(FRec *r, FRef x, FRef *above)
+{
+    FRef a = ABS(x);
+    *above = LT(K(0.5), a);
+    FRef z = SELECT(*above, FMA(a, K(-0.5), K(0.5)), MUL(a, a));
+    FRef s = SELECT(*above, SQRT(z), a);
+    return FMA(MUL(s, z), POLY(z, asin), s);
+}
+
+/* pi/2 less its rounding to the type of x */
+static FRef half_pi_rest(FRec *r, FRef x)
+{
+    return K(is_f64(r, x) ? 0x1.1a62633145c07p-54 : -0x1.777a5cp-25);
+}
+
+/* pi/2 - y for y <= pi/4 */
+static FRef half_pi_minus(FRec *r, FRef x, FRef y)
+{
+    return SUB(K(0x1.921fb54442d18p+0), SUB(y, half_pi_rest(r, x)));
+}
+
+FRef f_asin(FRec *r, FRef x)
+{
+    FRef above, y = asin_core(r, x, &above);
+    FRef large = ADD(FMA(K(-2), y, K(0x1.921fb54442d18p+0)), half_pi_rest(r, x));
+    return give_sign(r, SELECT(above, large, y), x);
+}
+
+FRef f_acos(FRec *r, FRef x)
+{
+    FRef above, y = give_sign(r, asin_core(r, x, &above), x);
+    FRef from = SELECT(LT(x, K(0)), K(0x1.921fb54442d18p+1), K(0));
+    return SELECT(above, FMA(K(2), y, from), half_pi_minus(r, x, y));
+}
+
+/* (atan(t) / t - 1) / t^2 on [0, 1] */
+static const double atan_f32[] = {
+    -0x1.55553ep-2, 0x1.9991e4p-3, -0x1.242084p-3, 0x1.c08c1ap-4, -0x1.580810p-4, 0x1.da24b6p-5, -0x1.fd6f94p-6, 0x1.6410bcp-7, -0x1.d32d6ap-10,
+};
+static const double atan_f64[] = {
+    -0x1.555555555544cp-2, 0x1.9999999984122p-3, -0x1.2492491fa26f1p-3, 0x1.c71c709e2e298p-4, -0x1.745d02321b5eap-4, 0x1.3b12b2f0fa17fp-4, -0x1.11089d205b016p-4,
+    0x1.e178171ffbaa5p-5, -0x1.ad32b4e135ad0p-5, 0x1.7ee3d790b9ba3p-5, -0x1.4f44bd6a2d5b9p-5, 0x1.1714fa36739d6p-5, -0x1.a723d62e4a00dp-6, 0x1.1628ee70c1fdep-6,
+    -0x1.2cf1cc91663bap-7, 0x1.f95f42b49139ep-9, -0x1.311f551dc24e9p-10, 0x1.d3a5d007620dbp-13, -0x1.53d2e8eee951fp-16,
+};
+
+/* atan a = pi/2 - atan(1 / a) above 1 */
+FRef f_atan(FRec *r, FRef x)
+{
+    FRef a = ABS(x), above = LT(K(1), a);
+    FRef t = SELECT(above, DIV(K(1), a), a), z = MUL(t, t);
+    FRef y = FMA(MUL(t, z), POLY(z, atan), t);
+    return give_sign(r, SELECT(above, half_pi_minus(r, x, y), y), x);
+}
+
+/* ---- sign, remainders ---- */
+
+FRef f_sign(FRec *r, FRef x)
+{
+    FRef zero = K(0);
+    if (dtype_table[frec_type(r, x)].cls == CLS_UINT)
+        return MIN(x, K(1));
+    return SELECT(LT(zero, x), K(1), SELECT(LT(x, zero), K(-1), x));
+}
+
+/* |x| mod |y|. The quotient is a whole number that may be too large by one, or rounded where it has more than 53 bits; a second step takes what the
+ * first left. Exact for |x / y| < 2^104; fma makes each step exact. */
+static FRef float_remainder(FRec *r, FRef a, FRef b)
+{
+    FRef x = a, rest = a;
+    for (int i = 0; i < 2; i++)
+        rest = FMA(NEG(f_trunc(r, DIV(rest, b))), b, rest);
+    rest = SELECT(LT(rest, K(0)), ADD(rest, b), rest);
+    return SELECT(LT(a, b), a, rest);
+}
+
+/* f32 is divided in f64, where the quotient has room. */
+FRef f_fmod(FRec *r, FRef x, FRef y)
+{
+    if (!is_float(r, x))
+        return f_rem(r, x, y);
+    FRef rest = float_remainder(r, convert(r, DT_f64, ABS(x)), convert(r, DT_f64, ABS(y)));
+    return give_sign(r, convert(r, frec_type(r, x), rest), x);
+}
+
+/* The sign of the divisor: where the remainder's differs, add the divisor (to a zero, give its sign). */
+FRef f_mod(FRec *r, FRef x, FRef y)
+{
+    FRef rest = f_fmod(r, x, y), zero = EQ(rest, K(0));
+    if (dtype_table[frec_type(r, x)].cls == CLS_UINT)
+        return rest;
+    if (!is_float(r, x)) {
+        FRef differ = AND(LT(XOR(rest, y), K(0)), f_not(r, zero));
+        return SELECT(differ, ADD(rest, y), rest);
+    }
+    FRef differ = f_ne(r, sign_bits(r, rest), sign_bits(r, y));
+    return SELECT(differ, SELECT(zero, NEG(rest), ADD(rest, y)), rest);
+}
+
+/* ---- powers ---- */
+
+/* Six squarings serve exponents below 64; the rest either is 0 or +-1 raised, or has overflowed, or is a negative exponent: the part of
+ * 1/x that an integer can hold. The low six bits of the exponent then say the right thing for +-1. */
+static FRef int_pow(FRec *r, FRef x, FRef y)
+{
+    FRef result = K(1), square = x;
+    for (int bit = 0; bit < 6; bit++) {
+        FRef taken = f_ne(r, AND(y, K(1 << bit)), K(0));
+        result = SELECT(taken, MUL(result, square), result);
+        square = MUL(square, square);
+    }
+    FRef is_one = EQ(x, K(1)), unit = dtype_is_signed(frec_type(r, x)) ? OR(is_one, EQ(x, K(-1))) : is_one;
+    FRef rest = AND(y, f_not(r, K(63)));
+    return SELECT(OR(EQ(rest, K(0)), unit), result, K(0));
+}
+
+/* log2(1 + f) / f, good to 2^-35, on [sqrt(1/2) - 1, sqrt(2) - 1] */
+static const double log2_f64[] = {
+    0x1.71547652a1e79p+0, -0x1.7154765a95a0cp-1, 0x1.ec709eb4dc4d7p-2, -0x1.715469d46f6a8p-2, 0x1.277653c1aa377p-2, -0x1.ec75c2a0de7ccp-3, 0x1.a64018c944fcep-3,
+    -0x1.70f87b0878476p-3, 0x1.44f0715f98b8fp-3, -0x1.2838589f713d2p-3, 0x1.2c2ce3c165d2fp-3, -0x1.189111010be5dp-3, 0x1.1639bf90f5082p-4,
+};
+/* 2^t, good to 2^-28, on [-1/2, 1/2] */
+static const double exp2_half[] = {
+    1, 0x1.62e4311916e8bp-1, 0x1.ebfbe2cabc2b7p-3, 0x1.c6ae709532c68p-5, 0x1.3b2709e184a01p-7, 0x1.5f7380f5ab1ecp-10, 0x1.470dc6c68fae0p-13,
+};
+/* 2^t on [-1, 1] */
+static const double exp2_unit[] = {
+    1, 0x1.62e42fefa39ecp-1, 0x1.ebfbdff82c586p-3, 0x1.c6b08d704a65ap-5, 0x1.3b2ab6fba5cdbp-7, 0x1.5d87fe784d2abp-10, 0x1.430912f6b2f34p-13,
+    0x1.ffcbfcf16b475p-17, 0x1.62c0251f7898fp-20, 0x1.b524bdf362130p-24, 0x1.e4ca84d7b102cp-28, 0x1.e92fc01bcffb9p-32, 0x1.c7979ee194254p-36, 0x1.63bc3ddd2675dp-40,
+};
+
+/* Where |x|^y is 1 whatever the other operand is, NaN included (f_pow sees to -1 to the power of NaN). */
+static FRef power_is_one(FRec *r, FRef x, FRef y)
+{
+    FRef one = frec_const(r, frec_type(r, x), 1), zero = frec_const(r, frec_type(r, y), 0);
+    return OR(EQ(ABS(x), one), EQ(y, zero));
+}
+
+/* y * log2(a), zero where the power is one; log2_a is -infinity for 0, and infinity and NaN as a. */
+static FRef power_exponent(FRec *r, FRef a, FRef y, FRef log2_a, FRef one)
+{
+    FRef x = a, l = SELECT(LT(a, K(INFINITY)), SELECT(EQ(a, K(0)), K(-INFINITY), log2_a), a);
+    return SELECT(one, K(0), MUL(y, l));
+}
+
+/* |x|^y of f32 operands in f64: 35 bits of logarithm leave the rounding to f32 as the only error that shows. */
+static FRef power_f32(FRec *r, FRef x32, FRef y32, FRef one)
+{
+    FRef x = convert(r, DT_f64, ABS(x32)), y = convert(r, DT_f64, y32);
+    Split s = split(r, x);
+    FRef log2_x = FMA(s.f, horner(r, s.f, log2_f64, COUNT(log2_f64)), s.e);
+    FRef t = power_exponent(r, x, y, log2_x, one);
+    t = MAX(MIN(t, K(160)), K(-160));
+    FRef sum = ADD(t, K(0x1.8p52)), n = SUB(sum, K(0x1.8p52));
+    FRef p = horner(r, SUB(t, n), exp2_half, COUNT(exp2_half));
+    FRef scaled = of_bits(r, ADD(bits_of(r, p), SHL(bits_of(r, sum), word(r, x, 52))));
+    return convert(r, DT_f32, scaled);
+}
+
+/* Double-double arithmetic: a value is hi + lo, |lo| <= ulp(hi) / 2 (Dekker 1971; products by fma). */
+typedef struct Double2 { FRef hi, lo; } Double2;
+
+static Double2 product(FRec *r, Double2 a, Double2 b)
+{
+    FRef hi = MUL(a.hi, b.hi), lo = FMA(a.hi, b.hi, NEG(hi));
+    return (Double2){ .hi = hi, .lo = FMA(a.hi, b.lo, FMA(a.lo, b.hi, lo)) };
+}
+
+/* a + b for |a| >= |b| (or a = 0) */
+static Double2 sum_of(FRec *r, FRef a, Double2 b)
+{
+    FRef hi = ADD(a, b.hi);
+    return (Double2){ .hi = hi, .lo = ADD(ADD(SUB(a, hi), b.hi), b.lo) };
+}
+
+/* 1/5 + z/7 + ... of atanh(s) = s + s z (1/3 + z (1/5 + ...)), z = s^2 */
+static const double atanh_f64[] = {
+    0x1.9999999999996p-3, 0x1.2492492492f56p-3, 0x1.c71c71c595950p-4, 0x1.745d1829ef8bep-4, 0x1.3b13649a10d4ep-4, 0x1.1120770422d40p-4, 0x1.de3c1abc4a996p-5, 0x1.ead17d30435d5p-5,
+};
+
+/* log2(1 + f) = 2 atanh(f / (2 + f)) / ln 2 to some 66 bits */
+static Double2 log2_fraction(FRec *r, FRef f)
+{
+    FRef x = f, d = ADD(f, K(2)), d_lo = SUB(f, SUB(d, K(2))), inverse = DIV(K(1), d), q = MUL(f, inverse);
+    FRef rest = FMA(NEG(q), d_lo, FMA(NEG(q), d, f));
+    Double2 s = { .hi = q, .lo = MUL(rest, inverse) };
+    Double2 z = product(r, s, s);
+    Double2 third = { .hi = MUL(z.hi, horner(r, z.hi, atanh_f64, COUNT(atanh_f64))), .lo = K(0x1.5555555555555p-56) };
+    Double2 tail = product(r, s, product(r, z, sum_of(r, K(0x1.5555555555555p-2), third)));
+    tail.lo = ADD(tail.lo, s.lo);
+    return product(r, sum_of(r, s.hi, tail), (Double2){ .hi = K(0x1.71547652b82fep+1), .lo = K(0x1.777d0ffda0d24p-55) });
+}
+
+static FRef power_f64(FRec *r, FRef x64, FRef y, FRef one)
+{
+    FRef x = ABS(x64), subnormal = LT(x, K(0x1p-1022));
+    Split s = split(r, SELECT(subnormal, MUL(x, K(0x1p54)), x));
+    FRef e = SUB(s.e, SELECT(subnormal, K(54), K(0)));
+    Double2 log2_x = sum_of(r, e, log2_fraction(r, s.f));
+    FRef t = power_exponent(r, x, y, log2_x.hi, one);
+    FRef low = FMA(y, log2_x.lo, FMA(y, log2_x.hi, NEG(t)));
+    low = SELECT(f_or(r, one, f_not(r, LT(ABS(t), K(1100)))), K(0), low);
+    t = MAX(MIN(t, K(1100)), K(-1100));
+    FRef magic = K(0x1.8p52 + 1023), sum = FMA(t, K(0.5), magic), m = SUB(sum, magic);
+    FRef p = horner(r, ADD(FMA(m, K(-2), t), low), exp2_unit, COUNT(exp2_unit)), scale = of_bits(r, SHL(bits_of(r, sum), word(r, x, 52)));
+    return MUL(MUL(p, scale), scale);
+}
+
+/* C's pow: a negative base (-0 too) gives its sign to odd powers; a finite one has no powers but whole ones. */
+FRef f_pow(FRec *r, FRef x, FRef y)
+{
+    if (!is_float(r, x))
+        return int_pow(r, x, y);
+    FRef one = power_is_one(r, x, y), half = MUL(y, K(0.5));
+    FRef whole = EQ(f_rint(r, y), y), odd = AND(whole, f_ne(r, f_rint(r, half), half));
+    FRef power = is_f64(r, x) ? power_f64(r, x, y, one) : power_f32(r, x, y, one);
+    FRef signed_power = of_bits(r, OR(bits_of(r, power), SELECT(odd, sign_bits(r, x), word(r, x, 0))));
+    FRef no_power = AND(f_not(r, whole), AND(LT(x, K(0)), LT(K(-INFINITY), x)));
+    return SELECT(no_power, K(NAN), signed_power);
+}

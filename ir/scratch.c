@@ -1,0 +1,90 @@
+/* scratch.c -- see scratch.h. One function per op that needs working memory; the layouts are those of runtime/kernels. */
+#include "scratch.h"
+
+#include <string.h>
+
+#include "kernel_args.h"
+
+typedef Dim ScratchFn(Module *m, const Node *n);
+
+static const Type *type_in(const Node *n, int i) { return &n->in[i].val->type; }
+
+/* A key and an index for every element along the axis. */
+static Dim scratch_topk(Module *m, const Node *n)
+{
+    return dim_mulk(m->dims, type_in(n, 0)->dim[NODE_ATTR(n, topk)->axis], 2 * (int64_t)sizeof(int64_t));
+}
+
+/* Candidate, key, order and kept index for every box. */
+static Dim scratch_non_max_suppression(Module *m, const Node *n)
+{
+    return dim_mulk(m->dims, type_in(n, 0)->dim[1], 4 * (int64_t)sizeof(int64_t));
+}
+
+/* What one filter sees, in double. */
+static Dim scratch_deform_conv(Module *m, const Node *n)
+{
+    const Type *w = type_in(n, 1);
+    return dim_mulk(m->dims, dim_mul(m->dims, w->dim[1], dim_mul(m->dims, w->dim[2], w->dim[3])), (int64_t)sizeof(double));
+}
+
+/* Input positions that one output position along axis k looks at: taps_of in resize.c. */
+static Dim resize_taps(Module *m, const Node *n, int k)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    DimTable *t = m->dims;
+    int64_t reach = !strcmp(a->mode, "linear") ? 1 : 2;
+    if (!strcmp(a->mode, "nearest"))
+        return dim_const(t, 1);
+    if (!a->antialias)
+        return dim_const(t, 2 * reach);
+    if (a->scales.n && !node_in(n, 1))
+        return dim_const(t, k_resize_taps(reach, a->scales.v[k] < 1 ? a->scales.v[k] : 1));
+    Dim needed = dim_mulk(t, dim_ceil_div(t, dim_mulk(t, type_in(n, 0)->dim[k], reach), a->shape.v[k]), 2);
+    return dim_addk(t, dim_max(t, needed, dim_const(t, 2 * reach)), node_in(n, 1) ? 2 : 0);
+}
+
+/* Nearest is a gather; linear in f32 over at most two neighbouring axes blends at once: is_bilinear in resize.c. Axes count that may be resized. */
+static bool resize_is_direct(const Node *n)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    const Type *x = type_in(n, 0);
+    int first = x->rank, last = 0;
+    for (int k = 0; k < x->rank; k++)
+        if (node_in(n, 1) || x->dim[k] != a->shape.v[k] || (a->scales.n && a->scales.v[k] != 1)) {
+            first = first < k ? first : k;
+            last = k;
+        }
+    bool plain = !strcmp(a->mode, "linear") && !a->antialias && x->dtype == DT_f32 && strcmp(a->coord, "tf_crop_and_resize");
+    return !strcmp(a->mode, "nearest") || (plain && last - first <= 1);
+}
+
+/* A position and a weight per tap of every axis; then two tensors in double, as large as the largest between two axes, unless the result is direct. */
+static Dim scratch_resize(Module *m, const Node *n)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    const Type *x = type_in(n, 0);
+    DimTable *t = m->dims;
+    Dim bytes = dim_const(t, 0), largest = dim_const(t, 0);
+    for (int k = 0; k < x->rank; k++)
+        bytes = dim_add(t, bytes, dim_mulk(t, dim_mul(t, a->shape.v[k], resize_taps(m, n, k)), (int64_t)(sizeof(int64_t) + sizeof(double))));
+    for (int k = 0; k <= x->rank && !resize_is_direct(n); k++) {
+        Dim partial = dim_const(t, 2 * (int64_t)sizeof(double));
+        for (int j = 0; j < x->rank; j++)
+            partial = dim_mul(t, partial, j < k ? a->shape.v[j] : x->dim[j]);
+        largest = dim_max(t, largest, partial);
+    }
+    return dim_add(t, bytes, largest);
+}
+
+static ScratchFn *const scratch_table[OP_count] = {
+    [OP_topk] = scratch_topk,
+    [OP_non_max_suppression] = scratch_non_max_suppression,
+    [OP_deform_conv] = scratch_deform_conv,
+    [OP_resize] = scratch_resize,
+};
+
+Dim node_scratch_bytes(Module *m, const Node *n)
+{
+    return scratch_table[n->op] ? scratch_table[n->op](m, n) : dim_const(m->dims, 0);
+}

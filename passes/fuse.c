@@ -1,0 +1,356 @@
+/* fuse.c -- fusion groups: nodes that become one kernel move into the body of a `fused` node, so that what is between them stays in registers.
+ *
+ *   %3 = conv(%0, %w, %b) : f32[1,8,8,16]                   %6 = fused(%0, %w, %b, %r) {body=graph {
+ *   %4 = add(%3, %r)      : f32[1,8,8,16]                     %7.. = input() ...
+ *   %5 = relu(%4)         : f32[1,8,8,16]          ->         %11 = conv(%7, %8, %9)
+ *                                                             %12 = add(%11, %10)
+ *                                                             %13 = relu(%12)
+ *                                                             return(%13)
+ *                                                           }} : f32[1,8,8,16]
+ *
+ * The groups, which are what codegen knows how to make a kernel of:
+ *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue)
+ *   pool          the same behind a pool
+ *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
+ *   map           elementwise nodes, movement, and reshape between them, where nothing is computed more often than before
+ * A group has one result; whatever else it computes is used inside only, possibly several times (x * sigmoid(x)). So no path leaves it and comes back,
+ * and it may stand where its last node stood. Uniform constants are copied into the body, where code generation sees their value; all other
+ * operands come through the body's inputs. No group has a single node.
+ *
+ * Needs: typed. Keeps: everything.
+ */
+#include <stdlib.h>
+
+#include "pass_util.h"
+
+enum { MAX_GROUP = 40, MAX_CONCAT = 8 };
+
+typedef struct Group {
+    int n;
+    Node *member[MAX_GROUP];
+} Group;
+
+typedef struct Fuse {
+    Module *m;
+    Graph *g;
+    Arena *tmp;
+    bool *gone;                     /* by node id: already inside a group */
+} Fuse;
+
+/* ---- kinds of node ---- */
+
+static bool is_contraction_or_pool(const Node *n)
+{
+    return n->op == OP_conv || n->op == OP_conv_transpose || n->op == OP_matmul || n->op == OP_pool;
+}
+
+static bool is_reduction(const Node *n)
+{
+    return n->op == OP_reduce || n->op == OP_arg_reduce || n->op == OP_softmax;
+}
+
+static bool fits_map(const Node *n)
+{
+    if (n->op == OP_concat && n->nin > MAX_CONCAT)
+        return false;
+    return n->nout == 1 && node_out(n)->type.dtype != DT_str && (op_is_elementwise(n->op) || op_has(n->op, OPF_MOVE) || n->op == OP_reshape);
+}
+
+/* ---- groups ---- */
+
+static bool contains(const Group *s, const Node *n)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->member[i] == n)
+            return true;
+    return false;
+}
+
+static bool used_inside_only(const Group *s, const Value *v)
+{
+    FOR_EACH_USE(u, v)
+        if (!contains(s, u->user))
+            return false;
+    return true;
+}
+
+static int results(const Group *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        n += !used_inside_only(s, node_out(s->member[i]));
+    return n;
+}
+
+static bool is_taken(const Fuse *f, const Node *n)
+{
+    return n->op == OP_fused || f->gone[n->id];
+}
+
+/* The earliest elementwise node of that shape that reads a member and is none. */
+static Node *next_in_epilogue(const Fuse *f, const Group *s, const Type *shape)
+{
+    Node *best = NULL;
+    for (int i = 0; i < s->n; i++)
+        FOR_EACH_USE(u, node_out(s->member[i])) {
+            Node *k = u->user;
+            if (op_is_elementwise(k->op) && !is_taken(f, k) && !contains(s, k) && same_shape(&node_out(k)->type, shape) && (!best || k->id < best->id))
+                best = k;
+        }
+    return best;
+}
+
+/* Nodes are taken one by one; the group ends at the last point where it had one result. Members before `from` are the anchor's prologue. */
+static void grow_epilogue(const Fuse *f, Group *s, const Node *anchor)
+{
+    int good = s->n;
+    const Type *shape = &node_out(anchor)->type;
+    for (Node *k; s->n < MAX_GROUP && (k = next_in_epilogue(f, s, shape));) {
+        s->member[s->n++] = k;
+        if (results(s) == 1)
+            good = s->n;
+    }
+    s->n = good;
+}
+
+static void grow_prologue(const Fuse *f, Group *s, const Type *shape)
+{
+    for (int i = 0; i < s->n; i++)              /* the list grows while it is walked: producers of producers */
+        for (int k = 0; k < s->member[i]->nin; k++) {
+            Value *v = s->member[i]->in[k].val;
+            if (v && s->n < MAX_GROUP && op_is_elementwise(v->def->op) && !is_taken(f, v->def) && !contains(s, v->def) &&
+                same_shape(&v->type, shape) && used_inside_only(s, v))
+                s->member[s->n++] = v->def;
+        }
+}
+
+/* ---- the fused node ---- */
+
+static int by_id(const void *a, const void *b)
+{
+    const Node *x = *(Node *const *)a, *y = *(Node *const *)b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static bool is_uniform(const Value *v)
+{
+    const Tensor *t = value_constant(v);
+    return t && (t->splat || t->count == 1);
+}
+
+typedef struct Body {
+    Graph *g;
+    int nin;
+    Value **outer, **inner;         /* operands of the fused node, and what stands for them in the body; then constants and members */
+    int nmap;
+    Value **from, **to;
+} Body;
+
+static Value *mapped(const Body *b, const Value *v)
+{
+    for (int i = b->nmap - 1; i >= 0; i--)
+        if (b->from[i] == v)
+            return b->to[i];
+    return NULL;
+}
+
+static void map_value(Body *b, Value *from, Value *to)
+{
+    b->from[b->nmap] = from;
+    b->to[b->nmap++] = to;
+}
+
+static Value *body_operand(Body *b, Value *v)
+{
+    if (!v || mapped(b, v))
+        return v ? mapped(b, v) : NULL;
+    if (is_uniform(v)) {
+        map_value(b, v, node_out(node_clone(b->g, NULL, v->def, NULL)));
+        return mapped(b, v);
+    }
+    Node *in = node_new(b->g, NULL, OP_input, 0, NULL, &(Attr_input){ .index = b->nin }, -1, v->def->loc);
+    node_out(in)->type = v->type;
+    node_out(in)->known = v->known;
+    b->outer[b->nin++] = v;
+    map_value(b, v, node_out(in));
+    return node_out(in);
+}
+
+/* Inputs and constants of the whole group come first, so that a body reads: inputs, then what is computed. */
+static void fill_body(Fuse *f, const Group *s, Body *b)
+{
+    for (int i = 0; i < s->n; i++)
+        for (int k = 0; k < s->member[i]->nin; k++)
+            if (s->member[i]->in[k].val && !contains(s, s->member[i]->in[k].val->def))
+                body_operand(b, s->member[i]->in[k].val);
+    for (int i = 0; i < s->n; i++) {
+        Node *n = s->member[i];
+        Value **in = ARENA_ARRAY(f->tmp, Value *, n->nin + 1);
+        for (int k = 0; k < n->nin; k++)
+            in[k] = n->in[k].val ? mapped(b, n->in[k].val) : NULL;
+        map_value(b, node_out(n), node_out(node_clone(b->g, NULL, n, in)));
+    }
+}
+
+static bool make_fused(Fuse *f, Group *s)
+{
+    if (s->n < 2 || results(s) != 1)
+        return true;
+    qsort(s->member, (size_t)s->n, sizeof *s->member, by_id);
+    Node *last = s->member[s->n - 1];
+    if (!rewrite_allowed(f->m, "fuse", last))
+        return true;
+    int room = s->n;
+    for (int i = 0; i < s->n; i++)
+        room += s->member[i]->nin;
+    Body b = { .g = graph_new(f->m, f->g), .outer = ARENA_ARRAY(f->tmp, Value *, room), .from = ARENA_ARRAY(f->tmp, Value *, room),
+               .to = ARENA_ARRAY(f->tmp, Value *, room) };
+    b.g->props = GP_TYPED;
+    fill_body(f, s, &b);
+    Value *result = mapped(&b, node_out(last));
+    node_new(b.g, NULL, OP_return, 1, &result, NULL, -1, last->loc);
+    Node *fused = node_new(f->g, last, OP_fused, b.nin, b.outer, &(Attr_fused){ .body = b.g }, 1, last->loc);
+    if (!fused)
+        return false;
+    value_replace(node_out(last), node_out(fused));
+    for (int i = s->n - 1; i >= 0; i--) {
+        f->gone[s->member[i]->id] = true;
+        node_erase(s->member[i]);
+    }
+    return true;
+}
+
+/* ---- map groups ---- */
+
+typedef struct Map {
+    Group s;
+    bool once[MAX_GROUP];           /* member i is evaluated once per element */
+    int place[MAX_GROUP];           /* members of equal place are wanted at the same index */
+    int places;
+} Map;
+
+static bool is_free(const Node *n)
+{
+    return op_has(n->op, OPF_MOVE) || n->op == OP_reshape || n->op == OP_cast || n->op == OP_bitcast;
+}
+
+/* Given that member i is evaluated once per element of it, is operand k? */
+static bool reads_once(const Node *n, int k)
+{
+    if (op_is_elementwise(n->op) || n->op == OP_expand)
+        return same_shape(&n->in[k].val->type, &node_out(n)->type);
+    return n->op != OP_pad || k == 0;
+}
+
+static bool same_place(const Node *n, int k)
+{
+    return op_is_elementwise(n->op) && same_shape(&n->in[k].val->type, &node_out(n)->type);
+}
+
+/* Several readers are fine if they all want the value at one index. */
+static bool read_at_one_place(const Map *m, const Value *v)
+{
+    int place = -1;
+    if (v->uses && !v->uses->next)
+        return true;
+    FOR_EACH_USE(u, v)
+        for (int i = 0; i < m->s.n; i++)
+            if (m->s.member[i] == u->user) {
+                if (!same_place(u->user, (int)(u - u->user->in)) || (place >= 0 && place != m->place[i]))
+                    return false;
+                place = m->place[i];
+            }
+    return true;
+}
+
+static void consider_producer(const Fuse *f, Map *m, int i, int k)
+{
+    const Node *reader = m->s.member[i];
+    Value *v = reader->in[k].val;
+    if (!v || m->s.n == MAX_GROUP || !fits_map(v->def) || is_taken(f, v->def) || contains(&m->s, v->def))
+        return;
+    bool once = m->once[i] && reads_once(reader, k);
+    if (!used_inside_only(&m->s, v) || !read_at_one_place(m, v) || (!once && !is_free(v->def)))
+        return;
+    m->once[m->s.n] = once;
+    m->place[m->s.n] = same_place(reader, k) ? m->place[i] : ++m->places;
+    m->s.member[m->s.n++] = v->def;
+}
+
+/* Producers join from the last node upwards. */
+static void grow_map(const Fuse *f, Map *m)
+{
+    for (int i = 0; i < m->s.n; i++)            /* the list grows while it is walked */
+        for (int k = 0; k < m->s.member[i]->nin; k++)
+            consider_producer(f, m, i, k);
+}
+
+/* A reshape of outside data costs nothing outside. */
+static void drop_leading_reshapes(Group *s)
+{
+    for (int i = s->n - 1; i >= 0; i--)
+        if (s->member[i]->op == OP_reshape && !contains(s, s->member[i]->in[0].val->def)) {
+            s->member[i] = s->member[--s->n];
+            i = s->n;
+        }
+}
+
+/* ---- the pass ---- */
+
+static int collect(Fuse *f, bool (*wanted)(const Node *), Node ***out)
+{
+    int n = 0, room = graph_count_nodes(f->g);
+    *out = ARENA_ARRAY(f->tmp, Node *, room + 1);
+    FOR_EACH_NODE(k, f->g)
+        if (wanted(k))
+            (*out)[n++] = k;
+    return n;
+}
+
+static bool fuse_around(Fuse *f, bool (*is_anchor)(const Node *))
+{
+    Node **anchor;
+    int n = collect(f, is_anchor, &anchor);
+    for (int i = 0; i < n; i++) {
+        Group s = { 1, { anchor[i] } };
+        if (is_reduction(anchor[i]))
+            grow_prologue(f, &s, &anchor[i]->in[0].val->type);
+        grow_epilogue(f, &s, anchor[i]);
+        if (!make_fused(f, &s))
+            return false;
+    }
+    return true;
+}
+
+static bool fuse_maps(Fuse *f)
+{
+    Node **root;
+    for (int i = collect(f, fits_map, &root) - 1; i >= 0; i--) {
+        Map m = { .s = { 1, { root[i] } }, .once = { true } };
+        if (f->gone[root[i]->id] || root[i]->op == OP_reshape)
+            continue;
+        grow_map(f, &m);
+        drop_leading_reshapes(&m.s);
+        if (!make_fused(f, &m.s))
+            return false;
+    }
+    return true;
+}
+
+static bool fuse_graph(Module *m, Graph *g)
+{
+    FOR_EACH_NODE(n, g)
+        if (n->op == OP_if && (!fuse_graph(m, NODE_ATTR(n, if)->then_graph) || !fuse_graph(m, NODE_ATTR(n, if)->else_graph)))
+            return false;
+    Arena *tmp = arena_new();
+    Fuse f = { m, g, tmp, ARENA_ARRAY(tmp, bool, m->next_id + 1) };
+    bool ok = fuse_around(&f, is_contraction_or_pool) && fuse_around(&f, is_reduction) && fuse_maps(&f);
+    arena_free(tmp);
+    return ok;
+}
+
+bool pass_fuse(Module *m)
+{
+    graph_renumber(m->graph);
+    return fuse_graph(m, m->graph);
+}

@@ -1,0 +1,380 @@
+/* resize.c -- resampling as ONNX Resize defines it, any rank, one axis at a time.
+ *
+ * Every axis whose size or region changes ("active") gets a table: for each output position `taps` input positions and their weights (nearest:
+ * one tap). Interpolation is separable, so the axes are run one after the other, in double, over two scratch buffers; nearest is one gather; the
+ * common case, linear in f32 over two neighbouring axes, has a loop of its own. Sizes follow the layout of the operand, so nothing here knows channels.
+ *
+ *      output position o  --coordinate-->  x in input positions  -->  taps ceil(x) - taps/2 ... ceil(x) + taps/2 - 1
+ */
+#include "kernel.h"
+
+enum { K_MAX_RANK = 12 };
+
+typedef enum Mode { NEAREST, LINEAR, CUBIC } Mode;
+
+typedef struct Resize {
+    const KTensor *x;
+    const KTensor *r;
+    int64_t nscales, nroi;
+    const int64_t *scales, *roi;    /* bits of doubles */
+    const KTensor *scales_in, *roi_in;      /* operands that say the same at run time, or NULL */
+    Mode mode;
+    int64_t coord, nearest;         /* words */
+    double cubic_a, extrapolation;
+    bool exclude_outside, antialias;
+} Resize;
+
+typedef struct Axis {
+    int64_t in, out, taps;
+    int64_t *source;                /* [out][taps], clamped into the input; [out] below 0: the extrapolation value */
+    double *weight;                 /* [out][taps] */
+    bool active;
+} Axis;
+
+static double bits_f64(int64_t bits)
+{
+    return (union { int64_t i; double f; }){ bits }.f;
+}
+
+static Resize resize_of(const KCall *c)
+{
+    const int64_t *a = c->attr;
+    Resize r = { .x = &c->in[0], .r = &c->out[0] };
+    r.scales_in = c->nin > 1 && c->in[1].data ? &c->in[1] : NULL;
+    r.roi_in = c->nin > 2 && c->in[2].data ? &c->in[2] : NULL;
+    int64_t n;
+    k_ints(&a, &n);                                         /* the shape is that of the result */
+    r.scales = k_ints(&a, &r.nscales);
+    r.roi = k_ints(&a, &r.nroi);
+    int64_t mode = k_int(&a);
+    r.mode = mode == k_word("nearest") ? NEAREST : mode == k_word("linear") ? LINEAR : CUBIC;
+    r.coord = k_int(&a);
+    r.nearest = k_int(&a);
+    r.cubic_a = k_f64(&a);
+    r.exclude_outside = k_int(&a);
+    r.antialias = k_int(&a);
+    r.extrapolation = k_f64(&a);
+    return r;
+}
+
+static double scale_of(const Resize *r, int k)
+{
+    if (r->scales_in)
+        return k_load(r->scales_in->data, r->scales_in->dtype, k);
+    return r->nscales ? bits_f64(r->scales[k]) : (double)r->r->dim[k] / (double)r->x->dim[k];
+}
+
+/* Begin of the region along axis i, or its end along axis i - rank. */
+static double roi_of(const Resize *r, int i)
+{
+    return r->roi_in ? k_load(r->roi_in->data, r->roi_in->dtype, i) : bits_f64(r->roi[i]);
+}
+
+/* ---- coordinates ---- */
+
+/* The input position that output position o of axis k looks at. */
+static double coordinate(const Resize *r, int k, int64_t o)
+{
+    double scale = scale_of(r, k), in = (double)r->x->dim[k], out = scale * in, x = (double)o;
+    if (r->coord == k_word("align_corners"))
+        return out == 1 ? 0 : x * (in - 1) / (out - 1);
+    if (r->coord == k_word("asymmetric"))
+        return x / scale;
+    if (r->coord == k_word("tf_half_pixel_for_nn"))
+        return (x + 0.5) / scale;
+    if (r->coord == k_word("pytorch_half_pixel") && out == 1)
+        return -0.5;
+    if (r->coord == k_word("tf_crop_and_resize")) {
+        double start = roi_of(r, k), end = roi_of(r, r->x->rank + k);
+        double within = out == 1 ? (end - start) * (in - 1) / 2 : x * (end - start) * (in - 1) / (out - 1);
+        return within + start * (in - 1);
+    }
+    double half_pixel = (x + 0.5) / scale - 0.5;
+    if (r->coord == k_word("half_pixel_symmetric"))         /* centres of both canvases coincide even where scale * in is no integer */
+        half_pixel += in / 2 * (1 - (double)r->r->dim[k] / out);
+    return half_pixel;
+}
+
+/* ---- weights. ratio is in (0, 1]: how far x lies beyond the tap in the middle left ---- */
+
+static double cubic_weight(double a, double d)
+{
+    d = d < 0 ? -d : d;
+    if (d <= 1)
+        return ((a + 2) * d - (a + 3)) * d * d + 1;
+    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+static double linear_weight(double d)
+{
+    d = d < 0 ? -d : d;
+    return d < 1 ? 1 - d : 0;
+}
+
+/* How wide the kernel is stretched: antialiasing widens it by the factor of reduction. */
+static double stretch_of(const Resize *r, int k)
+{
+    double scale = scale_of(r, k);
+    return r->antialias && scale < 1 ? scale : 1;
+}
+
+int64_t k_resize_taps(int64_t reach, double scale)
+{
+    return 2 - 2 * ((int64_t)k_floor((double)-reach / scale) + 1);
+}
+
+/* As ir/scratch.c plans it: where the scale comes from the sizes or from an operand, the sizes decide, with room for rounding. */
+static int64_t taps_of(const Resize *r, int k)
+{
+    int64_t reach = r->mode == LINEAR ? 1 : 2, in = r->x->dim[k], out = r->r->dim[k];
+    if (r->mode == NEAREST)
+        return 1;
+    if (!r->antialias)
+        return 2 * reach;
+    if (r->nscales && !r->scales_in)
+        return k_resize_taps(reach, stretch_of(r, k));
+    int64_t taps = 2 * ((reach * in + out - 1) / out);
+    return (taps < 2 * reach ? 2 * reach : taps) + (r->scales_in ? 2 : 0);
+}
+
+static int64_t clamp(int64_t i, int64_t size)
+{
+    return i < 0 ? 0 : i < size ? i : size - 1;
+}
+
+static void weigh(const Resize *r, int k, const Axis *a, int64_t o, double x)
+{
+    int64_t below = (int64_t)k_floor(x), left = below == x ? below - 1 : below, first = left + 1 - a->taps / 2;
+    double stretch = stretch_of(r, k), sum = 0, *w = a->weight + o * a->taps;
+    for (int64_t t = 0; t < a->taps; t++) {
+        double d = ((double)(first + t) - x) * stretch;
+        bool outside = first + t < 0 || first + t >= a->in;
+        w[t] = r->exclude_outside && outside ? 0 : r->mode == LINEAR ? linear_weight(d) : cubic_weight(r->cubic_a, d);
+        a->source[o * a->taps + t] = clamp(first + t, a->in);
+        sum += w[t];
+    }
+    for (int64_t t = 0; (r->exclude_outside || r->antialias) && t < a->taps; t++)
+        w[t] /= sum;
+}
+
+static int64_t nearest_source(const Resize *r, double x)
+{
+    double below = k_floor(x), part = x - below;
+    bool up = part > 0.5;
+    if (r->nearest == k_word("round_prefer_ceil"))
+        up = part >= 0.5;
+    else if (r->nearest == k_word("floor"))
+        up = false;
+    else if (r->nearest == k_word("ceil"))
+        up = part > 0;
+    return (int64_t)below + up;
+}
+
+static void fill_axis(const Resize *r, int k, Axis *a)
+{
+    bool crop = r->coord == k_word("tf_crop_and_resize");
+    for (int64_t o = 0; o < a->out; o++) {
+        double x = coordinate(r, k, o);
+        if (r->mode == NEAREST)
+            a->source[o] = clamp(nearest_source(r, x), a->in);
+        else
+            weigh(r, k, a, o, x);
+        if (crop && (x < 0 || x > (double)(a->in - 1)))
+            a->source[o * a->taps] = -1;
+    }
+}
+
+/* ---- tables and buffers in scratch ---- */
+
+static bool is_active(const Resize *r, int k)
+{
+    if (r->x->dim[k] != r->r->dim[k] || scale_of(r, k) != 1)
+        return true;
+    return r->coord == k_word("tf_crop_and_resize") && (roi_of(r, k) != 0 || roi_of(r, r->x->rank + k) != 1);
+}
+
+/* Lays out tables for the active axes at `at`; returns bytes. */
+static int64_t place_axes(const Resize *r, Axis *axis, char *at)
+{
+    int64_t used = 0;
+    for (int k = 0; k < r->x->rank; k++) {
+        Axis *a = &axis[k];
+        *a = (Axis){ .in = r->x->dim[k], .out = r->r->dim[k], .taps = 1, .active = is_active(r, k) };
+        if (!a->active)
+            continue;
+        a->taps = taps_of(r, k);
+        a->source = (int64_t *)(void *)(at + used);
+        a->weight = (double *)(void *)(at + used + a->out * a->taps * 8);
+        used += a->out * a->taps * 16;
+    }
+    return used;
+}
+
+static bool any_active(const Axis *axis, int rank)
+{
+    for (int k = 0; k < rank; k++)
+        if (axis[k].active)
+            return true;
+    return false;
+}
+
+/* Elements of the largest tensor between two axes: the axes before k have their new size. */
+static int64_t largest_partial(const Axis *axis, int rank)
+{
+    int64_t most = 0;
+    for (int k = 0; k <= rank; k++) {
+        int64_t n = 1;
+        for (int j = 0; j < rank; j++)
+            n *= j < k ? axis[j].out : axis[j].in;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* What needs no buffers, see ir/scratch.c: linear in f32, nothing cut off, over one axis or two neighbouring ones. */
+static bool is_bilinear(const Resize *r, const Axis *axis)
+{
+    int first = -1, last = -1, count = 0;
+    for (int k = 0; k < r->x->rank; k++)
+        if (axis[k].active) {
+            first = first < 0 ? k : first;
+            last = k;
+            count++;
+        }
+    bool plain = r->mode == LINEAR && !r->antialias && r->x->dtype == K_F32 && r->coord != k_word("tf_crop_and_resize");
+    return plain && count > 0 && last - first <= 1;
+}
+
+/* ---- nearest ---- */
+
+static void fill_extrapolation(const Resize *r, int64_t first, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        k_store(r->r->data, r->r->dtype, first + i, r->extrapolation);
+}
+
+/* One row at a time: axes from `tail` on are not resized, so they move as a block. */
+static void gather_nearest(const Resize *r, const Axis *axis)
+{
+    int tail = r->x->rank, bytes = k_dtype_bytes(r->x->dtype);
+    while (tail > 0 && !axis[tail - 1].active)
+        tail--;
+    int64_t block = k_count_from(r->x, tail), rows = k_count_to(r->r, tail);
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t at = 0, step = 1, rest = row;
+        for (int k = tail - 1; k >= 0 && at >= 0; k--) {
+            int64_t o = rest % axis[k].out, i = axis[k].active ? axis[k].source[o] : o;
+            at = i < 0 ? -1 : at + i * step;
+            step *= axis[k].in;
+            rest /= axis[k].out;
+        }
+        if (at < 0)
+            fill_extrapolation(r, row * block, block);
+        else
+            k_copy((char *)r->r->data + row * block * bytes, (const char *)r->x->data + at * block * bytes, block * bytes);
+    }
+}
+
+/* ---- linear f32 over one or two axes: every element of [outer, H, W, inner] is a blend of four of the operand ---- */
+
+static void blend_row(const Axis *w, const float *top, const float *bottom, float below, int64_t inner, float *to)
+{
+    for (int64_t o = 0; o < w->out; o++) {
+        int64_t l = w->source[2 * o] * inner, t = w->source[2 * o + 1] * inner;
+        float wl = (float)w->weight[2 * o], wt = (float)w->weight[2 * o + 1];
+        for (int64_t i = 0; i < inner; i++) {
+            float upper = top[l + i] * wl + top[t + i] * wt, lower = bottom[l + i] * wl + bottom[t + i] * wt;
+            to[o * inner + i] = upper * (1 - below) + lower * below;
+        }
+    }
+}
+
+static void resize_bilinear(const Resize *r, const Axis *axis)
+{
+    static const Axis whole = { 1, 1, 2, (int64_t[]){ 0, 0 }, (double[]){ 1, 0 }, true };
+    int last = r->x->rank - 1;
+    while (!axis[last].active)
+        last--;
+    bool two = last > 0 && axis[last - 1].active;
+    const Axis *h = two ? &axis[last - 1] : &whole, *w = &axis[last];
+    int64_t outer = k_count_to(r->x, last - two), inner = k_count_from(r->x, last + 1);
+    const float *x = r->x->data;
+    float *to = r->r->data;
+    for (int64_t n = 0; n < outer; n++, x += h->in * w->in * inner)
+        for (int64_t o = 0; o < h->out; o++, to += w->out * inner)
+            blend_row(w, x + h->source[2 * o] * w->in * inner, x + h->source[2 * o + 1] * w->in * inner, (float)h->weight[2 * o + 1], inner, to);
+}
+
+/* ---- any interpolation, axis by axis ---- */
+
+static void resize_axis(const Axis *a, int64_t outer, int64_t inner, const double *from, double *to)
+{
+    for (int64_t n = 0; n < outer; n++, from += a->in * inner)
+        for (int64_t o = 0; o < a->out; o++, to += inner)
+            for (int64_t i = 0; i < inner; i++) {
+                double sum = 0;
+                for (int64_t t = 0; t < a->taps; t++) {
+                    int64_t s = a->source[o * a->taps + t];
+                    sum += a->weight[o * a->taps + t] * from[(s < 0 ? 0 : s) * inner + i];
+                }
+                to[i] = sum;
+            }
+}
+
+/* Result elements with a coordinate outside the input on any axis. */
+static void cut_outside(const Resize *r, const Axis *axis)
+{
+    for (int k = 0; k < r->x->rank; k++) {
+        int64_t outer = k_count_to(r->r, k), inner = k_count_from(r->r, k + 1);
+        for (int64_t n = 0; axis[k].active && n < outer; n++)
+            for (int64_t o = 0; o < axis[k].out; o++)
+                if (axis[k].source[o * axis[k].taps] < 0)
+                    fill_extrapolation(r, (n * axis[k].out + o) * inner, inner);
+    }
+}
+
+static void resize_separable(const Resize *r, const Axis *axis, double *buffer)
+{
+    int64_t n = k_count(r->x), room = largest_partial(axis, r->x->rank);
+    double *from = buffer, *to = buffer + room;
+    for (int64_t i = 0; i < n; i++)
+        from[i] = k_load(r->x->data, r->x->dtype, i);
+    for (int k = 0; k < r->x->rank; k++) {
+        if (!axis[k].active)
+            continue;
+        resize_axis(&axis[k], k_count_to(r->r, k), k_count_from(r->x, k + 1), from, to);
+        double *swap = from;
+        from = to;
+        to = swap;
+    }
+    n = k_count(r->r);
+    for (int64_t i = 0; i < n; i++)
+        k_store(r->r->data, r->r->dtype, i, from[i]);
+    cut_outside(r, axis);
+}
+
+/* attrs: shape, scales, roi, mode, coord, nearest, cubic_a, exclude_outside, antialias, extrapolation, channels_last */
+K_KERNEL(resize)
+{
+    Axis axis[K_MAX_RANK];
+    Resize r = resize_of(c);
+    if (!k_count(r.r))
+        return K_OK;
+    if (!k_count(r.x))
+        return K_BAD_SHAPE;
+    for (int k = 0; k < r.x->rank; k++)
+        if (!(scale_of(&r, k) > 0))
+            return K_BAD_VALUE;
+    int64_t tables = place_axes(&r, axis, c->scratch);
+    for (int k = 0; k < r.x->rank; k++)
+        if (axis[k].active)
+            fill_axis(&r, k, &axis[k]);
+    bool moves = r.mode == NEAREST || !any_active(axis, r.x->rank);
+    if (moves)
+        gather_nearest(&r, axis);
+    else if (is_bilinear(&r, axis))
+        resize_bilinear(&r, axis);
+    else
+        resize_separable(&r, axis, (double *)(void *)((char *)c->scratch + tables));
+    return K_OK;
+}

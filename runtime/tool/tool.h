@@ -1,0 +1,77 @@
+/* tool.h -- run, bench, inspect as functions: the body of ingot-run, and what `ingot` hands a compiled model to.
+ *
+ * Every tool_* command prints its result on stdout and problems as one sentence on stderr, and returns the exit status: 0 fine, 1 a problem.
+ */
+#ifndef INGOT_TOOL_H
+#define INGOT_TOOL_H
+
+#include <stdio.h>
+
+#include "ingot.h"
+#include "options.h"
+
+/* Something that runs: a compiled model, or (in the driver) the evaluator. ports: only what describes inputs, outputs and symbols is used. */
+typedef struct ToolModel {
+    const char *name;               /* as the user called it */
+    const ingot_model *ports;
+    int (*run)(void *self, const ingot_tensor *in, ingot_tensor *out, ingot_error *err);
+    void *self;
+} ToolModel;
+
+/* Inputs from files and, for the rest, from a generator. */
+typedef struct FeedOptions {
+    TextList input, dim;            /* NAME=F.npy, NAME=N */
+} FeedOptions;
+#define FEED_OPTIONS(o) \
+    { "input", 0, OPT_LIST, "NAME=F.npy", "read an input (others are filled with pseudo-random numbers)", &(o).input }, \
+    { "dim", 0, OPT_LIST, "NAME=N", "size of a symbolic dimension of inputs that are not given (default 1)", &(o).dim }
+
+typedef struct RunOptions {
+    FeedOptions feed;
+    int64_t threads;
+    const char *output;             /* folder, made if it is missing; NULL: print a summary */
+} RunOptions;
+#define THREADS_OPTION(o) { "threads", 0, OPT_INT, "N", "threads to run on (default 1; 0: one per CPU)", &(o).threads }
+#define RUN_OPTIONS(o) \
+    FEED_OPTIONS((o).feed), THREADS_OPTION(o), \
+    { "output", 0, OPT_TEXT, "DIR", "write every output to DIR/NAME.npy (strings: NAME.json)", &(o).output }
+
+typedef struct BenchOptions {
+    FeedOptions feed;
+    int64_t threads, runs, warmup;  /* runs, warmup: 0 chooses by time */
+    bool json;
+} BenchOptions;
+#define BENCH_OPTIONS(o) \
+    FEED_OPTIONS((o).feed), THREADS_OPTION(o), \
+    { "runs", 0, OPT_INT, "N", "timed runs (default: half a second's worth)", &(o).runs }, \
+    { "warmup", 0, OPT_INT, "N", "runs before the timed ones (default: 5 or more)", &(o).warmup }, \
+    { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &(o).json }
+
+/* A compiled model that is open and ready to run. */
+typedef struct ToolSession {
+    ingot_file *file;
+    ingot_context *context;
+    ToolModel model;
+} ToolSession;
+
+bool tool_open(const char *path, const char *name, int64_t threads, ToolSession *s);
+void tool_close(ToolSession *s);
+
+/* Fill t[n_inputs] from files and the generator; reports. Data is the caller's: tool_unfeed. */
+bool tool_feed(const ingot_model *ports, const FeedOptions *o, ingot_tensor *t);
+void tool_unfeed(const ingot_model *ports, ingot_tensor *t);
+
+int tool_run(const ToolModel *m, const RunOptions *o);
+int tool_run_file(const char *path, const RunOptions *o);
+/* name: what the result calls the model (path may be a temporary file). */
+int tool_bench_file(const char *path, const char *name, const BenchOptions *o);
+/* Inputs, outputs and symbols: lines of text, or members of a JSON object without its braces. */
+void tool_inspect_ports(const ingot_model *m, bool json);
+int tool_inspect_file(const char *path, bool json);
+
+/* "error: sentence" on stderr; returns 1. */
+int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* File name of a tensor: what is not in [A-Za-z0-9_.-] becomes '_', then the extension. */
+void tool_tensor_file(const char *folder, const ingot_port *p, char *path, size_t bytes);
+
+#endif
