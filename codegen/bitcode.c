@@ -28,13 +28,15 @@ static bool fail(Codegen *cg, const char *fmt, const char *what)
 
 /* ---- reading ---- */
 
-/* Function bodies are read when they are linked. The result must be linked or disposed of. */
-static LLVMModuleRef open_file(Codegen *cg, const BitcodeFile *f)
+/* lazily: function bodies are read when the module is linked into another. The result must be linked or disposed of. */
+static LLVMModuleRef open_file(Codegen *cg, const BitcodeFile *f, bool lazily)
 {
     LLVMModuleRef mod;
     LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRange(f->data, (size_t)(f->end - f->data), f->name, false);
-    if (LLVMGetBitcodeModuleInContext2(cg->llvm, buffer, &mod)) {
+    bool failed = lazily ? LLVMGetBitcodeModuleInContext2(cg->llvm, buffer, &mod) : LLVMParseBitcodeInContext2(cg->llvm, buffer, &mod);
+    if (failed || !lazily)          /* a lazy module owns its buffer */
         LLVMDisposeMemoryBuffer(buffer);
+    if (failed) {
         fail(cg, "internal error: the bitcode of '%s' cannot be read", f->name);
         return NULL;
     }
@@ -104,7 +106,7 @@ static bool library_open(Codegen *cg, Library *lib)
 {
     *lib = (Library){ 0 };
     for (const BitcodeFile *f = bitcode_files; f->family && lib->n < MAX_FILES; f++)
-        if (!strcmp(f->family, cg->target.family) && !is_builtins(f) && !(lib->mod[lib->n++] = open_file(cg, f)))
+        if (!strcmp(f->family, cg->target.family) && !is_builtins(f) && !(lib->mod[lib->n++] = open_file(cg, f, true)))
             return false;
     return true;
 }
@@ -192,7 +194,7 @@ static bool choose(Codegen *cg, LLVMModuleRef mod, const Names *wanted)
 
 static bool emit_builtins(Codegen *cg, const BitcodeFile *f, const Names *wanted, const char *path)
 {
-    LLVMModuleRef mod = open_file(cg, f), model = cg->mod;
+    LLVMModuleRef mod = open_file(cg, f, false), model = cg->mod;
     if (!mod)
         return false;
     retarget(cg, mod);

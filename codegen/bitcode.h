@@ -1,4 +1,4 @@
-/* bitcode.h -- the bitcode of runtime/kernels that cmake/bitcode.cmake embeds, and what codegen does with it. */
+/* bitcode.h -- the bitcode of runtime/kernels that cmake/bitcode.cmake embeds, and other texts of this repository. */
 #ifndef INGOT_BITCODE_H
 #define INGOT_BITCODE_H
 
@@ -8,5 +8,8 @@ typedef struct BitcodeFile {
 } BitcodeFile;
 
 extern const BitcodeFile bitcode_files[];
+
+/* runtime/ingot_abi.h, for generated headers; not terminated. */
+extern const char ingot_abi_text[], ingot_abi_text_end[];
 
 #endif

@@ -7,6 +7,7 @@
  *   - nothing here may become a call of a library function: where the CPU cannot round, rounding is arithmetic;
  *   - out-of-range shifts, divisions and conversions are poison or undefined in LLVM, so the operand is made harmless first and the result chosen after.
  */
+#include <math.h>
 #include <string.h>
 
 #include "cg.h"
@@ -170,7 +171,6 @@ EMIT(add) { UNUSED(z); return is_float(e->type) ? LLVMBuildFAdd(B, x, y, "") : L
 EMIT(sub) { UNUSED(z); return is_float(e->type) ? LLVMBuildFSub(B, x, y, "") : LLVMBuildSub(B, x, y, ""); }
 EMIT(mul) { UNUSED(z); return is_float(e->type) ? LLVMBuildFMul(B, x, y, "") : LLVMBuildMul(B, x, y, ""); }
 EMIT(neg) { UNUSED(y, z); return is_float(e->type) ? LLVMBuildFNeg(B, x, "") : LLVMBuildNeg(B, x, ""); }
-EMIT(fma) { return cg_fma(e->cg, x, y, z); }
 EMIT(sqrt) { UNUSED(y, z); return intrinsic1(e->cg, "llvm.sqrt", x); }
 
 LLVMValueRef cg_fma(Codegen *cg, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z)
@@ -181,6 +181,31 @@ LLVMValueRef cg_fma(Codegen *cg, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z)
     if (!cg->target.has_fma)
         return LLVMBuildFAdd(cg->b, LLVMBuildFMul(cg->b, x, y, ""), z, "");
     return intrinsic(cg, "llvm.fma", &t, 1, (Val[]){ x, y, z }, 3);
+}
+
+/* x without its lower 26 bits (Veltkamp), so that products of halves are exact. */
+static Val upper_half(const Emit *e, Val x)
+{
+    Val scaled = LLVMBuildFMul(B, x, float_of(e, DT_f64, 0x1p27 + 1), "");
+    return LLVMBuildFSub(B, scaled, LLVMBuildFSub(B, scaled, x, ""), "");
+}
+
+/* Formulas in f64 take fma's exactness for granted (remainders, sums of two doubles). Without the instruction the product's rounding error is
+ * computed (Dekker 1971) and added last. f32 formulas only lose an ulp, and double serves those that cannot afford it. */
+static Val careful_fma(const Emit *e, Val x, Val y, Val z)
+{
+    Val p = LLVMBuildFMul(B, x, y, ""), xh = upper_half(e, x), yh = upper_half(e, y);
+    Val xl = LLVMBuildFSub(B, x, xh, ""), yl = LLVMBuildFSub(B, y, yh, "");
+    Val lost = LLVMBuildFSub(B, LLVMBuildFMul(B, xh, yh, ""), p, "");
+    lost = LLVMBuildFAdd(B, LLVMBuildFAdd(B, lost, LLVMBuildFMul(B, xh, yl, ""), ""), LLVMBuildFMul(B, xl, yh, ""), "");
+    lost = LLVMBuildFAdd(B, lost, LLVMBuildFMul(B, xl, yl, ""), "");
+    Val usable = LLVMBuildFCmp(B, LLVMRealOLT, intrinsic1(e->cg, "llvm.fabs", lost), float_of(e, DT_f64, INFINITY), "");
+    return LLVMBuildFAdd(B, LLVMBuildFAdd(B, p, z, ""), select_of(e, usable, lost, zero_of(e, DT_f64)), "");
+}
+
+EMIT(fma)
+{
+    return e->type == DT_f64 && !e->cg->target.has_fma ? careful_fma(e, x, y, z) : cg_fma(e->cg, x, y, z);
 }
 
 /* A divisor for which the instruction is defined: 1 in place of 0, and of -1 where the type is signed. */
@@ -243,21 +268,40 @@ static bool splat_number(Val v, double *x)
     return *x == *x;
 }
 
-/* maxps(k, x) and minps(k, x) give x if x is NaN or equal to k. That is right unless k is the zero that must win over the other zero; for
- * max(0, x), adding 0 turns -0 into it. */
-static Val x86_extreme(const Emit *e, Val x, Val constant, double k, bool max)
+/* The instruction maxps(x, y), minps(x, y): y if the two are equal or not ordered. */
+static Val x86_compare(const Emit *e, Val x, Val y, bool max)
 {
-    Val r = select_of(e, LLVMBuildFCmp(B, max ? LLVMRealOGT : LLVMRealOLT, constant, x, ""), constant, x);
+    return select_of(e, LLVMBuildFCmp(B, max ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y);
+}
+
+/* A number k as first operand: NaN comes out by itself, and of two zeros x. That is wrong for max(0, -0), where adding 0 helps. */
+static Val x86_extreme_with(const Emit *e, Val constant, double k, Val x, bool max)
+{
+    Val r = x86_compare(e, constant, x, max);
     return max && k == 0 && !__builtin_signbit(k) ? LLVMBuildFAdd(B, r, constant, "") : r;
+}
+
+/* Both orders differ only for zeros of two signs and for NaN. OR keeps -0 and keeps a NaN one; AND keeps +0, but then NaN must be put back: a
+ * comparison's mask is one. (llvm.maximum is slower, and wrong on operands that come from half precision.) */
+static Val x86_extreme(const Emit *e, Val x, Val y, bool max)
+{
+    LLVMTypeRef bits = with_lanes(int_type(e->cg, dtype_bytes(e->type)), e->lanes);
+    Val a = LLVMBuildBitCast(B, x86_compare(e, x, y, max), bits, ""), b = LLVMBuildBitCast(B, x86_compare(e, y, x, max), bits, "");
+    Val r = max ? LLVMBuildAnd(B, a, b, "") : LLVMBuildOr(B, a, b, "");
+    if (max)
+        r = LLVMBuildOr(B, r, LLVMBuildSExt(B, LLVMBuildFCmp(B, LLVMRealUNO, x, y, ""), bits, ""), "");
+    return LLVMBuildBitCast(B, r, LLVMTypeOf(x), "");
 }
 
 static Val float_extreme(const Emit *e, Val x, Val y, bool max)
 {
     double k;
+    if (!is_x86(e->cg))
+        return intrinsic2(e->cg, max ? "llvm.maximum" : "llvm.minimum", x, y);
     bool y_constant = splat_number(y, &k);
-    if (is_x86(e->cg) && (y_constant || splat_number(x, &k)) && (max || k != 0 || !__builtin_signbit(k)))
-        return x86_extreme(e, y_constant ? x : y, y_constant ? y : x, k, max);
-    return intrinsic2(e->cg, max ? "llvm.maximum" : "llvm.minimum", x, y);
+    if ((y_constant || splat_number(x, &k)) && (max || k != 0 || !__builtin_signbit(k)))
+        return x86_extreme_with(e, y_constant ? y : x, k, y_constant ? x : y, max);
+    return x86_extreme(e, x, y, max);
 }
 
 static Val int_extreme(const Emit *e, Val x, Val y, bool max)

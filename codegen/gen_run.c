@@ -127,6 +127,21 @@ static void check_input(Run *r, const Value *v, int i, bool *known)
     require(r, equals(r, stride, null), INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': strides are not taken here, the data must be contiguous", name));
 }
 
+/* An input shorter than a window would make sizes negative. */
+static void check_sizes(Run *r)
+{
+    for (int i = 0; i < r->noutputs; i++)
+        for (int d = 0; d < r->outputs[i]->type.rank; d++) {
+            Dim x = r->outputs[i]->type.dim[d];
+            if (dim_nonneg(x) || dim_from_data(r->cg->m->dims, x))
+                continue;
+            LLVMValueRef ok = LLVMBuildICmp(r->cg->b, LLVMIntSGE, cg_dim(r->cg, r->state, x), cg_i64(r->cg, 0), "");
+            const char *name = r->outputs[i]->name ? r->outputs[i]->name : "";
+            require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(r->cg->arena, "the inputs are too small: dim %d of output '%s' (%s) would be negative", d, name,
+                                                            dim_print(r->cg->m->dims, r->cg->arena, x)));
+        }
+}
+
 static void check_workspace(Run *r)
 {
     Codegen *cg = r->cg;
@@ -511,6 +526,7 @@ bool gen_module(Codegen *cg)
     if (!open_run(&r, cg))
         return false;
     check_inputs(&r);
+    check_sizes(&r);
     check_workspace(&r);
     for (int i = 0; i < r.noutputs; i++)            /* those whose size is known by now */
         if (!dim_from_data(cg->m->dims, type_bytes_dim(cg->m, &r.outputs[i]->type)))

@@ -25,6 +25,7 @@ typedef struct Job {
     pid_t pid;                      /* 0: free */
     int test;
     FILE *log;                      /* the child's stderr */
+    ScratchDir scratch;             /* removed by the parent: the child may crash */
 } Job;
 
 typedef struct Suite {
@@ -47,6 +48,8 @@ static bool start(Suite *s, Job *job, int test)
     *job = (Job){ .test = test, .log = tmpfile() };
     if (!job->log)
         return tool_fail("no temporary file: %s", strerror(errno)), false;
+    if (!scratchdir_make(&job->scratch))
+        return false;
     fflush(NULL);
     job->pid = fork();
     if (job->pid < 0)
@@ -54,7 +57,7 @@ static bool start(Suite *s, Job *job, int test)
     if (job->pid == 0) {
         dup2(fileno(job->log), STDERR_FILENO);
         alarm((unsigned)s->o.timeout);
-        int verdict = test_run(&s->tests.v[test], &s->o);
+        int verdict = test_run(&s->tests.v[test], &s->o, job->scratch.path);
         fflush(NULL);
         _exit(verdict);
     }
@@ -98,6 +101,7 @@ static bool finish_one(Suite *s)
         if (s->job[i].pid == pid) {
             s->outcome[s->job[i].test] = judge(s, &s->job[i], status);
             fclose(s->job[i].log);
+            scratchdir_remove(&s->job[i].scratch);
             s->job[i].pid = 0;
             s->done++;
         }

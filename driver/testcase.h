@@ -28,7 +28,8 @@ typedef struct TestOptions {
 } TestOptions;
 
 enum { TEST_PASSED = 0, TEST_FAILED = 1, TEST_SKIPPED = 2 };
-/* Run one test in this process (which it may bring down): TEST_*; the first "error: ..." line on stderr is the reason of a failure. */
-int test_run(const TestCase *t, const TestOptions *o);
+/* Run one test in this process (which it may bring down): TEST_*; the first "error: ..." line on stderr is the reason of a failure.
+ * scratch: a folder for its files that the caller removes. */
+int test_run(const TestCase *t, const TestOptions *o, const char *scratch);
 
 #endif

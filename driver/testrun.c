@@ -19,7 +19,7 @@ typedef struct TestRun {
     Arena *a;
     Diag d;
     Module *m;
-    ScratchDir scratch;
+    const char *scratch;
     char so[600];
     ToolSession session;
     Evaluator evaluator;
@@ -45,10 +45,10 @@ static const char **runner_command(TestRun *r, int nin)
     put_word(argv, &n, room, "run");
     put_word(argv, &n, room, r->so);
     put_word(argv, &n, room, "--output");
-    put_word(argv, &n, room, r->scratch.path);
+    put_word(argv, &n, room, r->scratch);
     for (int i = 0; i < nin; i++) {
         put_word(argv, &n, room, "--input");
-        put_word(argv, &n, room, arena_printf(r->a, "%s=%s/input-%d%s", r->runs.ports->input[i].name, r->scratch.path, i,
+        put_word(argv, &n, room, arena_printf(r->a, "%s=%s/input-%d%s", r->runs.ports->input[i].name, r->scratch, i,
                                               r->runs.ports->input[i].dtype == INGOT_str ? ".json" : ".npy"));
     }
     return argv;
@@ -77,7 +77,7 @@ static int run_by_runner(void *self, const ingot_tensor *in, ingot_tensor *out, 
     const ingot_model *m = r->runs.ports;
     char path[1024];
     for (int i = 0; i < m->n_inputs; i++) {
-        snprintf(path, sizeof path, "%s/input-%d%s", r->scratch.path, i, m->input[i].dtype == INGOT_str ? ".json" : ".npy");
+        snprintf(path, sizeof path, "%s/input-%d%s", r->scratch, i, m->input[i].dtype == INGOT_str ? ".json" : ".npy");
         int status = ingot_tensor_write(path, &in[i], err);
         if (status)
             return status;
@@ -87,7 +87,7 @@ static int run_by_runner(void *self, const ingot_tensor *in, ingot_tensor *out, 
         return err->status = INGOT_ERR_INTERNAL;
     }
     for (int i = 0; i < m->n_outputs; i++) {
-        tool_tensor_file(r->scratch.path, &m->output[i], path, sizeof path);
+        tool_tensor_file(r->scratch, &m->output[i], path, sizeof path);
         int status = ingot_tensor_read(path, m->output[i].dtype, &out[i], err);
         if (status)
             return status;
@@ -100,9 +100,7 @@ static int run_by_runner(void *self, const ingot_tensor *in, ingot_tensor *out, 
 static bool compile_test(TestRun *r)
 {
     CompileOptions code = { .output = r->so, .kind = OUT_SO };
-    if (!scratchdir_make(&r->scratch))
-        return false;
-    snprintf(r->so, sizeof r->so, "%s/model.so", r->scratch.path);
+    snprintf(r->so, sizeof r->so, "%s/model.so", r->scratch);
     return pipeline_module(r->m, &r->o->build, &code);
 }
 
@@ -211,15 +209,14 @@ static bool check_folder(TestRun *r)
     }
 }
 
-int test_run(const TestCase *t, const TestOptions *o)
+int test_run(const TestCase *t, const TestOptions *o, const char *scratch)
 {
-    TestRun r = { .t = t, .o = o, .a = arena_new() };
+    TestRun r = { .t = t, .o = o, .a = arena_new(), .scratch = scratch };
     if (t->folder && access(arena_printf(r.a, "%s/test_data_set_0", t->folder), R_OK))
         return TEST_SKIPPED;
     diag_init(&r.d, r.a, stderr);
     bool ok = prepare(&r) && (t->folder ? check_folder(&r) : check_light(&r));
     tool_close(&r.session);
-    scratchdir_remove(&r.scratch);
     arena_free(r.a);
     return ok ? TEST_PASSED : TEST_FAILED;
 }

@@ -13,7 +13,7 @@
 enum {
     MAX_OPSET = 28,
     MAX_IR_VERSION = 13,
-    MAX_NODES = 2 << 20,            /* functions inlined */
+    MAX_NODES = 1 << 18,            /* functions inlined */
     MAX_ERRORS = 100,               /* more of them help nobody */
     MAX_COUNT_BITS = 48             /* elements of an input */
 };
@@ -162,9 +162,13 @@ static int captures_index(ImportState *s, Captures *c, Value *outer)
     return c->n++;
 }
 
-/* An outer value inside the scope's graph. What has no operands (constants, known sizes) is made again, so that importers still see it is known. */
+/* An outer value inside the scope's graph. What is constant, or a known size, is made again, so that importers still see what it is. */
 static Value *capture(ImportState *s, Scope *sc, Value *outer)
 {
+    Builder b = builder_at_end(s, sc->g, NULL);
+    const Tensor *t = value_fold(s->m, outer);
+    if (t)
+        return mk_tensor(&b, t);
     if (outer->def->nin == 0 && outer->def->op != OP_input)
         return &node_clone(sc->g, NULL, outer->def, NULL)->out[outer->index];
     int index = sc->nown + captures_index(s, sc->captures, outer);
@@ -359,6 +363,45 @@ static bool import_inputs(ImportState *s, Scope *sc)
 
 static bool import_body(ImportState *s, Scope *sc, size_t n, Onnx__NodeProto **node);
 
+/* What attribute references in the body mean: what the node gives, else the function's default. */
+static void bind_attributes(Importer *c, Call *call)
+{
+    Arena *a = c->state->arena;
+    const Onnx__NodeProto *p = c->proto;
+    for (size_t i = 0; i < call->fn->n_attribute_proto; i++)
+        names_put(a, &call->attr, call->fn->attribute_proto[i]->name, call->fn->attribute_proto[i]);
+    for (size_t i = 0; i < p->n_attribute; i++) {
+        const Onnx__AttributeProto *given = proto_attr(c, p->attribute[i]->name);
+        if (given)
+            names_put(a, &call->attr, p->attribute[i]->name, (void *)(uintptr_t)given);
+    }
+}
+
+static bool bind_parameters(Importer *c, const Onnx__FunctionProto *fn, Scope *body)
+{
+    for (size_t i = 0; i < fn->n_input; i++) {
+        Name *n = scope_add(c->state, body, fn->input[i]);
+        if (!n)
+            return false;
+        n->val = in(c, (int)i);
+        n->absent = !n->val;
+    }
+    return true;
+}
+
+static bool take_results(Importer *c, const Onnx__FunctionProto *fn, Scope *body)
+{
+    for (int i = 0; i < out_count(c); i++) {
+        Value *v;
+        Found f = scope_find(c->state, body, fn->output[i], &v);
+        if (f == UNKNOWN)
+            return import_fail(c, "the local function does not define its output '%s'", fn->output[i]);
+        if (out_wanted(c, i) && !set_out(c, i, v))
+            return false;
+    }
+    return true;
+}
+
 /* The body of a local function in place of the node that calls it. */
 static bool import_call(Importer *c, const Onnx__FunctionProto *fn)
 {
@@ -366,38 +409,17 @@ static bool import_call(Importer *c, const Onnx__FunctionProto *fn)
     Scope *caller = s->scope;
     Call call = { .fn = fn, .nopset = fn->n_opset_import, .opset = fn->opset_import, .depth = caller->call->depth + 1 };
     Scope body = { .g = c->b.g, .call = &call };
-    const Onnx__NodeProto *p = c->proto;
-    bool ok = true;
-    if (call.depth > MAX_CALL_DEPTH)
+    if (call.depth > MAX_CALL_DEPTH) {
+        c->b.loc.node = strrchr(c->b.loc.node, '/') + 1;    /* not the whole chain of calls */
         return import_fail(c, "local functions call each other more than %d deep", MAX_CALL_DEPTH);
-    if (p->n_input > fn->n_input || p->n_output > fn->n_output)
+    }
+    if ((size_t)in_count(c) > fn->n_input || (size_t)out_count(c) > fn->n_output)
         return import_fail(c, "the node has more inputs or outputs than the local function of that name");
     call.path = arena_printf(s->arena, "%s/", c->b.loc.node);
-    for (size_t i = 0; i < fn->n_attribute_proto; i++)
-        names_put(s->arena, &call.attr, fn->attribute_proto[i]->name, fn->attribute_proto[i]);
-    for (size_t i = 0; i < p->n_attribute; i++) {
-        const Onnx__AttributeProto *a = proto_attr(c, p->attribute[i]->name);
-        if (a)
-            names_put(s->arena, &call.attr, p->attribute[i]->name, (void *)(uintptr_t)a);
-    }
-    for (size_t i = 0; i < fn->n_input; i++) {
-        Name *n = scope_add(s, &body, fn->input[i]);
-        if (!n)
-            return false;
-        n->val = in(c, (int)i);
-        n->absent = !n->val;
-    }
-    ok = import_body(s, &body, fn->n_node, fn->node);
+    bind_attributes(c, &call);
+    bool ok = bind_parameters(c, fn, &body) && import_body(s, &body, fn->n_node, fn->node);
     s->scope = caller;
-    for (size_t i = 0; ok && i < p->n_output; i++) {
-        Value *v;
-        Found f = scope_find(s, &body, fn->output[i], &v);
-        if (f == UNKNOWN)
-            ok = import_fail(c, "the local function does not define its output '%s'", fn->output[i]);
-        else if (out_wanted(c, (int)i))
-            ok = set_out(c, (int)i, v);
-    }
-    return ok;
+    return ok && take_results(c, fn, &body);
 }
 
 /* Values of the node's inputs. False if one is missing; silently where that has been reported already. */
@@ -536,18 +558,30 @@ void import_region_finish(Importer *c, Graph *region, const Type *own, int nown,
     }
 }
 
-bool import_region_inline(Importer *c, const char *name, int n, Value **out)
+bool import_region_apply(Importer *c, const char *name, int nin, Value *const *given, int n, Value **out)
 {
     ImportState *s = c->state;
     const Onnx__GraphProto *p = graph_attr(c, name);
     Scope *outer = s->scope;
-    if (!p || p->n_input || p->n_output != (size_t)n)
-        return import_fail(c, p ? "the subgraph '%s' does not take 0 inputs and give %d results" : "there is no subgraph '%s'", name, n);
+    if (!p || p->n_input != (size_t)nin || p->n_output != (size_t)n)
+        return import_fail(c, p ? "the subgraph '%s' does not take %d inputs and give %d results" : "there is no subgraph '%s'", name, nin, n);
     Scope inner = { .outer = outer, .g = c->b.g, .call = outer->call, .captures = outer->captures, .nown = outer->nown };
     const char **names = ARENA_ARRAY(s->arena, const char *, n + 1);
-    bool ok = add_initialisers(s, &inner, p) && import_body(s, &inner, p->n_node, p->node) && collect_outputs(s, &inner, p, out, names);
+    bool ok = true;
+    for (int i = 0; ok && i < nin; i++) {
+        Name *own = scope_add(s, &inner, p->input[i]->name);
+        ok = own != NULL;
+        if (own)
+            own->val = given[i];
+    }
+    ok = ok && add_initialisers(s, &inner, p) && import_body(s, &inner, p->n_node, p->node) && collect_outputs(s, &inner, p, out, names);
     s->scope = outer;
     return ok;
+}
+
+bool import_region_inline(Importer *c, const char *name, int n, Value **out)
+{
+    return import_region_apply(c, name, 0, NULL, n, out);
 }
 
 /* ---- the model ---- */

@@ -67,6 +67,8 @@ Graph *import_region(Importer *c, const char *name, const Type *own, int nown, C
 void import_region_finish(Importer *c, Graph *region, const Type *own, int nown, const Captures *captures);
 /* Import the nodes of subgraph attribute `name`, which has no inputs, right here; its n results go to out. */
 bool import_region_inline(Importer *c, const char *name, int n, Value **out);
+/* The same for a subgraph with inputs, which are the given values. */
+bool import_region_apply(Importer *c, const char *name, int nin, Value *const *given, int n, Value **out);
 /* How many results subgraph attribute `name` has; 0 if there is no such attribute. */
 int region_results(const Importer *c, const char *name);
 

@@ -1,4 +1,4 @@
-/* import_attention.c -- Attention, RotaryEmbedding, LinearAttention, CausalConvWithState.
+/* import_attention.c -- Attention, FlexAttention, RotaryEmbedding, LinearAttention, CausalConvWithState, TensorScatter (a KV cache).
  *
  * Heads are an axis of their own: [batch, heads, sequence, head size]. With fewer key/value heads than query heads, the queries are seen as
  * [batch, kv heads, group, sequence, head size] against [batch, kv heads, 1, ...], so that nothing is repeated.
@@ -137,6 +137,8 @@ bool import_attention(Importer *c)
     if (!q || !k || !v)
         return false;
     DType t = q->type.dtype;
+    if ((past_k && value_rank(past_k) != 4) || (past_v && value_rank(past_v) != 4))
+        return import_fail(c, "past_key and past_value must have rank 4");
     Dim past = past_k ? value_dim(past_k, 2) : dim_const(c->m->dims, 0);
     k = past_k ? mk_concat2(b, past_k, k, 2) : k;
     v = past_v ? mk_concat2(b, past_v, v, 2) : v;
@@ -153,6 +155,33 @@ bool import_attention(Importer *c)
     Scores s = attention_scores(c, q, k, bias, scale);
     Value *y = grouped_matmul(b, s.probs, v);
     return set_out(c, 0, value_rank(in(c, 0)) == 3 ? join_heads(b, y) : y) && set_present(c, 1, k) && set_present(c, 2, v) && set_qk_output(c, &s);
+}
+
+/* ---- FlexAttention: subgraphs of the model may change scores and probabilities ---- */
+
+static Value *modified(Importer *c, const char *subgraph, Value *x)
+{
+    Value *y = NULL;
+    if (!x || !has_attr(c, subgraph))
+        return x;
+    return import_region_apply(c, subgraph, 1, &x, 1, &y) ? y : NULL;
+}
+
+bool import_flex_attention(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *q = in(c, 0), *k = in(c, 1), *v = in(c, 2);
+    if (!q || !k || !v)
+        return false;
+    if (value_rank(q) != 4 || value_rank(k) != 4 || value_rank(v) != 4)
+        return import_fail(c, "the operands must have rank 4");
+    if (!dim_is_const(value_dim(q, 3)) && !has_attr(c, "scale"))
+        return import_unsupported(c, "a head size that is not constant");
+    DType t = q->type.dtype, precise = attr_dtype(c, "softmax_precision", wide_float(t));
+    double scale = has_attr(c, "scale") ? attr_f(c, "scale", 1) : 1 / sqrt((double)value_dim(q, 3)->k);
+    Value *scores = modified(c, "score_mod", mk_cast_to(b, scaled_product(b, q, k, scale), precise));
+    Value *probs = modified(c, "prob_mod", mk_softmax(b, IN(scores), (Attr_softmax){ .axis = 3 }));
+    OUT(c, mk_cast_to(b, grouped_matmul(b, probs, mk_cast_to(b, v, precise)), t));
 }
 
 /* ---- RotaryEmbedding ---- */
@@ -254,8 +283,11 @@ static bool linear_operands(Importer *c, Linear *l)
     l->kv_heads = attr_i(c, "kv_num_heads", 0);
     if (!q || !k || !v || !linear_rule(c, l))
         return false;
-    if (value_rank(q) != 3 || value_rank(k) != 3 || value_rank(v) != 3 || l->heads < 1 || l->kv_heads < 1 || l->heads % l->kv_heads)
-        return import_fail(c, "query, key and value must have rank 3, and q_num_heads be a multiple of kv_num_heads");
+    for (int i = 0; i < 6; i++)
+        if (i != 3 && in(c, i) && value_rank(in(c, i)) != 3)
+            return import_fail(c, "input %d has rank %d, 3 is needed", i, value_rank(in(c, i)));
+    if (l->heads < 1 || l->kv_heads < 1 || l->heads % l->kv_heads)
+        return import_fail(c, "q_num_heads is %lld, which is no multiple of kv_num_heads", (long long)l->heads);
     if (!dim_is_const(value_dim(q, 1)) || value_dim(q, 1)->k > MAX_STEPS || !dim_is_const(value_dim(q, 2)))
         return import_unsupported(c, "a sequence whose length is not constant (set it with --dim) or is above %d", MAX_STEPS);
     DType t = wide_float(q->type.dtype);
@@ -337,4 +369,29 @@ bool import_causal_conv_with_state(Importer *c)
         y = mk_cast_to(b, mk_mul(b, wide, mk_sigmoid(b, wide)), y->type.dtype);
     }
     return set_out(c, 0, y) && set_present(c, 1, mk_slice_axis(b, longer, 2, value_dim(x, 2), state));
+}
+
+/* ---- TensorScatter: updates written into a cache from position write_indices[n] of sequence n on ---- */
+
+/* Cache position p holds update p - start, counted round the cache in circular mode, if there is such an update. */
+bool import_tensor_scatter(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *cache = in(c, 0), *update = in(c, 1), *start = in(c, 2);
+    bool ok = cache && update, circular = !strcmp(attr_s(c, "mode", "linear"), "circular");
+    int rank = ok ? value_rank(cache) : 0;
+    int64_t axis = ok ? import_axis(c, attr_i(c, "axis", -2), rank, &ok) : 0;
+    if (!ok)
+        return false;
+    if (value_rank(update) != rank || axis == 0)
+        return import_fail(c, "cache and update must have the same rank, and the axis cannot be the batch");
+    Value *at = mk_align_channel(b, mk_iota_n(b, DT_i64, value_dim(cache, (int)axis)), rank, (int)axis);
+    if (start)
+        at = mk_sub(b, at, mk_align_channel(b, mk_cast_to(b, start, DT_i64), rank, 0));
+    if (circular)
+        at = mk_mod(b, at, mk_dim_scalar(b, value_dim(cache, (int)axis), DT_i64));
+    Value *last = mk_shifted(b, mk_dim_scalar(b, value_dim(update, (int)axis), DT_i64), -1), *zero = mk_scalar(b, DT_i64, 0);
+    Value *written = mk_and(b, mk_le(b, zero, at), mk_le(b, at, last));
+    Value *from = mk_expand_to(b, mk_max(b, zero, mk_min(b, at, last)), rank, cache->type.dim);
+    OUT(c, mk_where(b, written, mk_gather_elements(b, IN(update, from), (Attr_gather_elements){ .axis = axis }), cache));
 }

@@ -69,15 +69,12 @@ static bool run_either(Importer *c, Value *condition)
 /* A condition that inference can decide (a flag, a comparison of sizes) leaves one branch, in place. */
 bool import_if(Importer *c)
 {
-    Value *condition = in(c, 0);
-    double k;
-    if (!condition)
+    const Tensor *known = in_constant(c, 0);
+    if (!in(c, 0))
         return false;
-    if (value_scalar_f64(condition, &k))
-        return run_here(c, k != 0 ? "then_branch" : "else_branch");
-    if (condition->known && condition->known->n == 1 && dim_is_const(condition->known->v[0]))
-        return run_here(c, condition->known->v[0]->k ? "then_branch" : "else_branch");
-    return run_either(c, condition);
+    if (known && known->count == 1 && known->dtype == DT_bool)
+        return run_here(c, tensor_get_i64(known, 0) ? "then_branch" : "else_branch");
+    return run_either(c, in(c, 0));
 }
 
 /* ---- training ---- */

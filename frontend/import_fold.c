@@ -59,7 +59,7 @@ static const Tensor *fold(Module *m, const Value *v, int *budget)
             return NULL;
         in[i] = in[i] ? tensor_dense(m->arena, in[i]) : NULL;
     }
-    EvalEnv env = { m->arena, m, ARENA_ARRAY(m->arena, int64_t, dim_symbol_count(m->dims) + 1) };
+    EvalEnv env = { .arena = m->arena, .m = m, .syms = ARENA_ARRAY(m->arena, int64_t, dim_symbol_count(m->dims) + 1) };
     return eval_node(&env, n, in, out) ? out[v->index] : NULL;
 }
 

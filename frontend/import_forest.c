@@ -225,7 +225,7 @@ static bool binary_classes(Importer *c, const Forest *f, Value *scores, const Ml
     FloatVec base = numbers(c, "base_values");
     Value *s = mk_range_slice(b, scores, 1, target, 1);
     if (base.n)
-        s = mk_shifted(b, s, base.v[base.n == 1 ? 0 : target]);
+        s = mk_shifted(b, s, base.v[target < base.n ? target : 0]);
     Value *other = probabilities ? mk_sub(b, mk_k(b, s, 1), s) : mk_neg(b, s);
     Value *is_second = mk_lt(b, mk_k(b, s, probabilities ? 0.5 : 0), s), *both = mk_concat2(b, other, s, 1);
     if (!probabilities && !strcmp(attr_s(c, "post_transform", "NONE"), "LOGISTIC"))

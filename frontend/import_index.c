@@ -305,19 +305,40 @@ typedef struct Groups {
     Value *values, *first, *inverse, *count;
 } Groups;
 
-/* Groups of equal elements of a vector, ascending. Sorting is stable, so the first of a run is the first in x.
+enum { MAX_KEYS = 64 };
+
+/* Rows of x [n, k] in lexicographic order, equal ones as they were: stable sorts by one column after another, the least significant first. */
+static Sorted sort_rows(Importer *c, Value *x, int k)
+{
+    Value *order = NULL;
+    for (int j = k - 1; j >= 0; j--) {
+        Value *key = mk_index(&c->b, x, 1, dim_k(c, j));
+        Sorted s = topk(c, order ? take(c, key, order) : key, value_dim(x, 0), 0, false, true);
+        order = order ? take(c, order, s.order) : s.order;
+    }
+    return (Sorted){ take(c, x, order), order };
+}
+
+/* Which rows of x [n, k] are not what the row before them is; the first is not. */
+static Value *run_starts(Importer *c, Value *x)
+{
+    Builder *b = &c->b;
+    Value *i = x ? mk_iota_n(b, DT_i64, value_dim(x, 0)) : NULL, *zero = mk_scalar(b, DT_i64, 0);
+    Value *before = take(c, x, mk_max(b, mk_sub(b, i, mk_scalar(b, DT_i64, 1)), zero));
+    Value *differs = mk_reduce_axes(b, "max", mk_cast_to(b, mk_ne(b, x, before), DT_i64), 1, (int64_t[]){ 1 });
+    return mk_or(b, mk_eq(b, i, zero), mk_cast_to(b, flat(c, differs), DT_bool));
+}
+
+/* Groups of equal rows of x [n, k], ascending.
  *
  *     x = 2 1 1 3   sorted = 1 1 2 3   order = 1 2 0 3   starts a run = 1 0 1 1   at = 0 2 3   group = 0 0 1 2
  */
-static Groups unique_groups(Importer *c, Value *x)
+static Groups unique_groups(Importer *c, Value *x, int k)
 {
     Builder *b = &c->b;
     Dim n = value_dim(x, 0);
-    Sorted s = topk(c, x, n, 0, false, true);
-    Value *i = mk_iota_n(b, DT_i64, n), *zero = mk_scalar(b, DT_i64, 0), *one = mk_scalar(b, DT_i64, 1);
-    Value *before = take(c, s.values, mk_max(b, mk_sub(b, i, one), zero));
-    Value *starts = mk_or(b, mk_eq(b, i, zero), mk_ne(b, s.values, before));
-    Value *at = flat(c, nonzero(c, starts));
+    Sorted s = sort_rows(c, x, k);
+    Value *starts = run_starts(c, s.values), *at = flat(c, nonzero(c, starts)), *one = mk_scalar(b, DT_i64, 1);
     if (!at)
         return (Groups){ 0 };
     Value *group = mk_cumulate(b, IN(mk_cast_to(b, starts, DT_i64)), (Attr_cumulate){ .kind = "sum" });
@@ -337,17 +358,29 @@ static Groups by_appearance(Importer *c, Groups g)
     return (Groups){ take(c, g.values, s.order), s.values, take(c, rank, g.inverse), take(c, g.count, s.order) };
 }
 
+/* Equal slices along an axis are equal rows of a matrix; without an axis every element is a row. */
 bool import_unique(Importer *c)
 {
     Value *x = in(c, 0);
+    bool ok = true;
     if (!x)
         return false;
-    if (has_attr(c, "axis") && value_rank(x) != 1)
-        return import_unsupported(c, "an axis of a tensor of rank %d", value_rank(x));
-    x = flat(c, x);
-    Groups g = x ? unique_groups(c, x) : (Groups){ 0 };
+    x = has_attr(c, "axis") ? x : flat(c, x);
+    int64_t axis = has_attr(c, "axis") ? import_axis(c, attr_i(c, "axis", 0), value_rank(x), &ok) : 0;
+    Value *front = ok ? mk_swap_axes(&c->b, x, 0, (int)axis) : NULL;
+    if (!front)
+        return false;
+    Dim matrix[2] = { value_dim(front, 0), dim_product(&c->b, front, 1, value_rank(front)) }, shape[MAX_RANK];
+    if (!dim_is_const(matrix[1]) || matrix[1]->k < 1 || matrix[1]->k > MAX_KEYS)
+        return import_unsupported(c, "an axis whose slices do not have 1 to %d elements", MAX_KEYS);
+    Groups g = unique_groups(c, mk_reshape_to(&c->b, front, 2, matrix), (int)matrix[1]->k);
     if (!attr_i(c, "sorted", 1))
         g = by_appearance(c, g);
+    if (!g.values)
+        return false;
+    for (int i = 0; i < value_rank(front); i++)
+        shape[i] = i ? value_dim(front, i) : value_dim(g.values, 0);
+    g.values = mk_swap_axes(&c->b, mk_reshape_to(&c->b, g.values, value_rank(front), shape), 0, (int)axis);
     return set_out(c, 0, g.values) && set_out(c, 1, g.first) && set_out(c, 2, g.inverse) && set_out(c, 3, g.count);
 }
 

@@ -110,7 +110,7 @@ static int letters_in(const char *s)
 }
 
 /* Without `->`: the ellipsis, then in alphabetical order the letters that occur once. */
-static void labels_implicit(const Term *term, int nterm, int dots, Labels *out)
+static bool labels_implicit(Importer *c, const Term *term, int nterm, int dots, Labels *out)
 {
     int count[256] = { 0 };
     for (int i = 0; i < nterm; i++)
@@ -120,8 +120,9 @@ static void labels_implicit(const Term *term, int nterm, int dots, Labels *out)
     for (int k = dots - 1; k >= 0; k--)
         out->v[out->n++] = (unsigned char)(ELLIPSIS + k);
     for (int l = 0; l < ELLIPSIS; l++)
-        if (count[l] == 1 && out->n < MAX_RANK)
-            out->v[out->n++] = (unsigned char)l;
+        if (count[l] == 1 && out->n++ < MAX_RANK)
+            out->v[out->n - 1] = (unsigned char)l;
+    return out->n <= MAX_RANK || import_unsupported(c, "a result of %d axes", out->n);
 }
 
 static bool equation_parse(Importer *c, Term *term, int nterm, Labels *out)
@@ -143,10 +144,8 @@ static bool equation_parse(Importer *c, Term *term, int nterm, Labels *out)
         else if (i + 1 < nterm)
             return import_fail(c, "the equation '%s' has fewer terms than there are operands", start);
     }
-    if (!*s) {
-        labels_implicit(term, nterm, dots, out);
-        return true;
-    }
+    if (!*s)
+        return labels_implicit(c, term, nterm, dots, out);
     if (strncmp(s, "->", 2))
         return import_fail(c, "the equation '%s' has more terms than there are operands", start);
     s += 2;

@@ -322,60 +322,95 @@ bool import_max_unpool(Importer *c)
     OUT(c, grow_to(b, y, want));
 }
 
-/* ---- Col2Im: overlapping blocks are added up, which a transposed convolution with one filter per block position does ---- */
+/* ---- Col2Im: every element of every block is added to its place in the padded image ---- */
 
-static Value *block_filters(Builder *b, int spatial, const int64_t *block)
+typedef struct Blocks {
+    int s;                          /* spatial axes */
+    DimVec image, block;
+    int64_t strides[MAX_RANK], dilations[MAX_RANK], pads[2 * MAX_RANK];
+    Dim padded[MAX_RANK], columns[MAX_RANK];    /* size of the padded image; number of blocks along it */
+} Blocks;
+
+static bool blocks_of(Importer *c, Blocks *k)
 {
-    int64_t dim[MAX_RANK] = { 1, 1 }, count = 1;
-    for (int k = 0; k < spatial; k++) {
-        dim[2 + k] = block[k];
-        count *= block[k];
+    DimTable *t = c->m->dims;
+    if (!in_dims(c, 1, &k->image) || !in_dims(c, 2, &k->block))
+        return false;
+    int s = k->s = k->image.n;
+    if (!in(c, 0) || value_rank(in(c, 0)) != 3 || s < 1 || 2 * s > MAX_RANK || k->block.n != s)
+        return import_fail(c, "needs an input of rank 3 and as many block sizes as image sizes, at most %d", MAX_RANK / 2);
+    if (!fill_attr(c, "strides", s, 1, k->strides) || !fill_attr(c, "dilations", s, 1, k->dilations) || !fill_attr(c, "pads", 2 * s, 0, k->pads))
+        return false;
+    for (int i = 0; i < s; i++) {
+        Dim reach = dim_addk(t, dim_mulk(t, dim_addk(t, k->block.v[i], -1), k->dilations[i]), 1);
+        if (k->strides[i] < 1)
+            return import_fail(c, "strides must be 1 or more");
+        k->padded[i] = dim_addk(t, k->image.v[i], k->pads[i] + k->pads[s + i]);
+        k->columns[i] = dim_addk(t, dim_divk(t, dim_sub(t, k->padded[i], reach), k->strides[i]), 1);
     }
-    dim[0] = count;
-    Tensor *w = tensor_new(b->m->arena, DT_f32, spatial + 2, dim);
-    for (int64_t i = 0; i < count; i++)
-        tensor_set_f64(w, i * count + i, 1);
-    return mk_tensor(b, w);
+    return true;
 }
 
-/* Number of blocks along axis k of an image; what the last one leaves uncovered goes to `rest`. */
-static int64_t blocks_along(const Window *w, int k, int64_t image, int64_t *rest)
+/* Flat place in the padded image of block element (e0, e1...) of column (c0, c1...): [e0, e1.., c0, c1..]. */
+static Value *block_places(Builder *b, const Blocks *k)
 {
-    int64_t room = image + w->pads[k] + w->pads[w->spatial + k] - window_reach(w, k);
-    *rest = room % w->strides[k];
-    return room / w->strides[k] + 1;
+    DimTable *t = b->m->dims;
+    Dim row = dim_one(b);
+    Value *sum = NULL;
+    for (int i = k->s - 1; i >= 0; i--) {
+        Value *element = mk_align_channel(b, mk_scaled(b, mk_iota_n(b, DT_i64, k->block.v[i]), (double)k->dilations[i]), 2 * k->s, i);
+        Value *column = mk_align_channel(b, mk_scaled(b, mk_iota_n(b, DT_i64, k->columns[i]), (double)k->strides[i]), 2 * k->s, k->s + i);
+        Value *place = mk_mul(b, mk_add(b, element, column), mk_dim_scalar(b, row, DT_i64));
+        sum = sum ? mk_add(b, sum, place) : place;
+        row = dim_mul(t, row, k->padded[i]);
+    }
+    return sum;
+}
+
+/* [n, padded image...] without its pads */
+static Value *cut_pads(Builder *b, Value *y, const Blocks *k)
+{
+    Dim starts[MAX_RANK], sizes[MAX_RANK];
+    int64_t steps[MAX_RANK];
+    if (!y)
+        return NULL;
+    for (int i = 0; i <= k->s; i++) {
+        starts[i] = dim_const(b->m->dims, i ? k->pads[i - 1] : 0);
+        sizes[i] = i ? k->image.v[i - 1] : value_dim(y, 0);
+        steps[i] = 1;
+    }
+    int rank = 1 + k->s;
+    return mk_slice(b, IN(y), (Attr_slice){ .starts = dims_copy(b->m, rank, starts), .sizes = dims_copy(b->m, rank, sizes), .steps = ints_copy(b->m, rank, steps) });
+}
+
+static Dim product_of(Builder *b, int n, const Dim *d)
+{
+    Dim p = dim_one(b);
+    for (int i = 0; i < n; i++)
+        p = dim_mul(b->m->dims, p, d[i]);
+    return p;
 }
 
 bool import_col2im(Importer *c)
 {
     Builder *b = &c->b;
+    DimTable *t = c->m->dims;
     Value *x = in(c, 0);
-    IntVec image, block;
-    if (!x || !in_ints(c, 1, &image) || !in_ints(c, 2, &block))
+    Blocks k = { .s = 0 };
+    if (!blocks_of(c, &k))
         return false;
-    Window w = { .spatial = image.n };
-    int s = image.n;
-    if (value_rank(x) != 3 || s < 1 || s > MAX_RANK - 2 || block.n != s)
-        return import_fail(c, "needs an input of rank 3 and as many block sizes as image sizes");
-    if (!fill_attr(c, "strides", s, 1, w.strides) || !fill_attr(c, "dilations", s, 1, w.dilations) || !fill_attr(c, "pads", 2 * s, 0, w.pads))
-        return false;
-    int64_t rest[MAX_RANK], count = 1;
-    Dim columns[MAX_RANK], shape[MAX_RANK];
-    for (int k = 0; k < s; k++) {
-        w.kernel[k] = block.v[k];
-        if (block.v[k] < 1 || w.strides[k] < 1 || image.v[k] + w.pads[k] + w.pads[s + k] < window_reach(&w, k))
-            return import_fail(c, "the block is larger than the padded image along axis %d", k);
-        columns[2 + k] = dim_const(c->m->dims, blocks_along(&w, k, image.v[k], &rest[k]));
-        shape[2 + k] = dim_const(c->m->dims, image.v[k]);
-        count *= block.v[k];
-    }
-    shape[0] = value_dim(x, 0);
-    shape[1] = dim_divk(c->m->dims, value_dim(x, 1), count);
-    columns[0] = dim_mul(c->m->dims, shape[0], shape[1]);       /* every channel is an image of its own */
-    columns[1] = dim_const(c->m->dims, count);
-    Value *filters = mk_cast_to(b, block_filters(b, s, w.kernel), x->type.dtype);
-    Value *y = mk_conv_transpose(b, IN(mk_reshape_to(b, x, s + 2, columns), filters),
-                                 (Attr_conv_transpose){ .strides = kept(b, s, w.strides), .dilations = kept(b, s, w.dilations),
-                                                        .pads = kept(b, 2 * s, w.pads), .output_padding = kept(b, s, rest), .group = 1 });
-    OUT(c, mk_reshape_to(b, y, s + 2, shape));
+    Dim block = product_of(b, k.s, k.block.v), each = dim_mul(t, block, product_of(b, k.s, k.columns));
+    Dim n = value_dim(x, 0), channels = dim_div(t, value_dim(x, 1), block), images = dim_mul(t, n, channels);
+    Dim flat[2] = { images, each }, canvas[2] = { images, product_of(b, k.s, k.padded) }, shape[MAX_RANK] = { images };
+    Value *places = mk_expand_to(b, mk_reshape_to(b, block_places(b, &k), 1, &each), 2, flat);
+    Value *y = mk_scatter_elements(b, IN(mk_full(b, x->type.dtype, 2, canvas, 0), places, mk_reshape_to(b, x, 2, flat)),
+                                   (Attr_scatter_elements){ .axis = 1, .reduction = "add" });
+    for (int i = 0; i < k.s; i++)
+        shape[1 + i] = k.padded[i];
+    y = cut_pads(b, mk_reshape_to(b, y, 1 + k.s, shape), &k);
+    shape[0] = n;
+    shape[1] = channels;
+    for (int i = 0; i < k.s; i++)
+        shape[2 + i] = k.image.v[i];
+    OUT(c, mk_reshape_to(b, y, 2 + k.s, shape));
 }

@@ -78,8 +78,8 @@ Value *mk_insert_axes(Builder *b, Value *x, int at, int n)
     if (!x)
         return NULL;
     int rank = value_rank(x);
-    if (rank + n > MAX_RANK) {
-        diag_error(b->m->diag, b->loc, "a tensor of rank %d is not supported: the largest rank is %d", rank + n, MAX_RANK);
+    if (at > rank || n < 0 || rank + n > MAX_RANK) {
+        diag_error(b->m->diag, b->loc, "an operand of rank %d is not supported here", rank);
         return NULL;
     }
     for (int i = 0; i < rank + n; i++)

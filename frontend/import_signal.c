@@ -250,8 +250,10 @@ bool import_stft(Importer *c)
     Complex parts;
     if (!x || !in_dims(c, 1, &step) || (in(c, 3) && !in_dims(c, 3, &length)))
         return false;
-    if (value_rank(x) != 3 || step.n != 1 || (!length.n && !window))
-        return import_fail(c, "a signal of rank 3, one frame_step, and a window or a frame_length are needed");
+    if (value_rank(x) != 3 || step.n != 1 || (!length.n && !window) || (window && value_rank(window) != 1))
+        return import_fail(c, "a signal of rank 3, one frame_step, and a window of rank 1 or a frame_length are needed");
+    if (dim_is_const(step.v[0]) && step.v[0]->k < 1)
+        return import_fail(c, "frame_step is %lld", (long long)step.v[0]->k);
     Dim n = length.n ? length.v[0] : value_dim(window, 0);
     Dim frames = dim_addk(d, dim_div(d, dim_sub(d, value_dim(x, 1), n), step.v[0]), 1);
     Value *start = mk_mul(b, mk_iota_n(b, DT_i64, frames), mk_dim_scalar(b, step.v[0], DT_i64));

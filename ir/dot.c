@@ -4,6 +4,10 @@
  * edges of nested graphs go straight through inputs and returns. A fused group is a cluster of its nodes. An op with several regions (if) is a
  * cluster of clusters between a diamond, where the condition enters, and a node that stands for its results.
  *
+ * The layout puts an invisible node on every rank that an edge passes, which makes long edges (an attention mask that every layer reads) its
+ * whole cost: minutes for 50 of them. So the ranks are estimated first, and beyond a budget the longest edges are not drawn: their target gets a small
+ * node that names the source instead. Large graphs also bound the rounds of the layout's optimisers.
+ *
  * Colours are by family, which is read off the flags of the op table.
  */
 #include "dot.h"
@@ -22,10 +26,18 @@
 #include "text.h"
 
 enum {
-    HUGE_NODES = 3000,              /* beyond: exact ranking and crossing minimisation take minutes */
+    LARGE_NODES = 1500,             /* beyond: exact ranking and crossing minimisation take minutes */
+    PASSED_RANKS = 1500,            /* ranks that all edges together may pass */
+    MAX_SPAN = 1000,                /* ranks one edge may pass */
     SMALL_ELEMENTS = 4,             /* constants up to this size are written out in labels */
     ATTR_CHARS = 48
 };
+
+typedef struct Edge {
+    const Value *val;
+    Agnode_t *from, *to;
+    int span;                       /* ranks from end to end, at least 1 */
+} Edge;
 
 typedef struct Drawing {
     Module *m;
@@ -33,6 +45,9 @@ typedef struct Drawing {
     Agraph_t *g;
     PtrMap node;                    /* Node -> Agnode_t that its results come from */
     PtrMap owner;                   /* nested Graph -> Node */
+    PtrMap rank;                    /* Agnode_t -> longest path from a source */
+    Edge *edge;
+    int nedge, edge_room;
     int clusters;
 } Drawing;
 
@@ -204,15 +219,80 @@ static const Value *see_through(const Drawing *d, const Value *v)
     }
 }
 
+static void push_edge(Drawing *d, Edge e)
+{
+    if (d->nedge == d->edge_room) {
+        int room = d->edge_room ? 2 * d->edge_room : 64;
+        Edge *grown = ARENA_ARRAY(d->arena, Edge, room);
+        if (d->nedge)
+            memcpy(grown, d->edge, sizeof e * (size_t)d->nedge);
+        d->edge = grown;
+        d->edge_room = room;
+    }
+    d->edge[d->nedge++] = e;
+}
+
+static void raise_rank(Drawing *d, const Agnode_t *to, const Agnode_t *from)
+{
+    uintptr_t below = ptrmap_get(&d->rank, from, 0) + 1, *rank = ptrmap_at(&d->rank, to);
+    *rank = *rank > below ? *rank : below;
+}
+
+/* Nodes are drawn in execution order, so the rank of `from` is final when it gets an edge. */
 static void add_edge(Drawing *d, const Value *from, Agnode_t *to)
 {
     const Value *v = from ? see_through(d, from) : NULL;
     Agnode_t *a = v ? (Agnode_t *)ptrmap_get(&d->node, v->def, 0) : NULL;
     if (!a)
         return;                     /* absent, or a constant, which stands in the label */
-    Agedge_t *e = agedge(d->g, a, to, NULL, 1);
-    if (v->def->nout > 1)
-        set(e, "label", arena_printf(d->arena, "%d", v->index));
+    raise_rank(d, to, a);
+    push_edge(d, (Edge){ v, a, to, 0 });
+}
+
+/* The largest span for which all edges up to it stay within the budget. */
+static int longest_drawn(const Drawing *d)
+{
+    long passed[MAX_SPAN + 1] = { 0 }, sum = 0;
+    for (int i = 0; i < d->nedge; i++)
+        if (d->edge[i].span <= MAX_SPAN)
+            passed[d->edge[i].span] += d->edge[i].span - 1;
+    for (int span = 1; span <= MAX_SPAN; span++)
+        if ((sum += passed[span]) > PASSED_RANKS)
+            return span - 1;
+    return MAX_SPAN;
+}
+
+/* Instead of a long edge: a node beside the target, with a name that the source has too. */
+static Agnode_t *name_source(Drawing *d, const Edge *e, int serial)
+{
+    const char *name = e->val->name;
+    char *label = agget(e->from, (char *)(uintptr_t)"label");
+    if (!name) {
+        name = arena_printf(d->arena, "%%%u", e->val->id);
+        if (!strstr(label, name))
+            set(e->from, "label", arena_printf(d->arena, "%s\\n%s", label, name));
+    }
+    Agnode_t *a = agnode(d->g, arena_printf(d->arena, "from%d", serial), 1);
+    StrBuf b = strbuf_new(d->arena);
+    add_escaped(&b, name);
+    set(a, "label", b.text);
+    set(a, "shape", "plaintext");
+    set(a, "style", "");
+    return a;
+}
+
+static void draw_edges(Drawing *d)
+{
+    for (int i = 0; i < d->nedge; i++)
+        d->edge[i].span = (int)(ptrmap_get(&d->rank, d->edge[i].to, 0) - ptrmap_get(&d->rank, d->edge[i].from, 0));
+    int longest = longest_drawn(d);
+    for (int i = 0; i < d->nedge; i++) {
+        const Edge *e = &d->edge[i];
+        Agnode_t *from = e->span <= longest ? e->from : name_source(d, e, i);
+        Agedge_t *drawn = agedge(d->g, from, e->to, NULL, 1);
+        if (e->val->def->nout > 1)
+            set(drawn, "label", arena_printf(d->arena, "%d", e->val->index));
+    }
 }
 
 static void draw_graph(Drawing *d, Agraph_t *in, const Graph *g);
@@ -246,6 +326,7 @@ static void draw_branches(Drawing *d, Agraph_t *in, const Node *n)
         for (int i = 0; ret && i < ret->nin; i++)
             add_edge(d, ret->in[i].val, results);
     }
+    raise_rank(d, results, top);
     set(agedge(c, top, results, NULL, 1), "style", "dashed");
     *ptrmap_at(&d->node, n) = (uintptr_t)results;
 }
@@ -287,18 +368,19 @@ static const Style graph_style[] = { { "fontname", "Helvetica" }, { "fontsize", 
 static const Style node_style[] = { { "shape", "box" }, { "style", "rounded,filled" }, { "fontname", "Helvetica" }, { "fontsize", "10" }, { NULL, NULL } };
 static const Style edge_style[] = { { "fontname", "Helvetica" }, { "fontsize", "9" }, { "arrowsize", "0.7" }, { NULL, NULL } };
 /* The cheap way wherever the layout has one: a bounded network simplex, few rounds against crossings, straight edges. */
-static const Style huge_style[] = { { "nslimit", "1" }, { "nslimit1", "1" }, { "mclimit", "0.05" }, { "splines", "line" }, { NULL, NULL } };
+static const Style large_style[] = { { "nslimit", "0.5" }, { "nslimit1", "0.5" }, { "mclimit", "0.05" }, { "splines", "line" }, { NULL, NULL } };
 
 static Agraph_t *build(Module *m, Arena *a)
 {
-    Drawing d = { .m = m, .arena = a, .node = ptrmap_new(a), .owner = ptrmap_new(a) };
+    Drawing d = { .m = m, .arena = a, .node = ptrmap_new(a), .owner = ptrmap_new(a), .rank = ptrmap_new(a) };
     d.g = agopen((char *)(uintptr_t)m->name, Agdirected, NULL);
     set_defaults(d.g, AGRAPH, graph_style);
     set_defaults(d.g, AGNODE, node_style);
     set_defaults(d.g, AGEDGE, edge_style);
     draw_graph(&d, d.g, m->graph);
-    if (agnnodes(d.g) > HUGE_NODES)
-        set_defaults(d.g, AGRAPH, huge_style);
+    draw_edges(&d);
+    if (agnnodes(d.g) > LARGE_NODES)
+        set_defaults(d.g, AGRAPH, large_style);
     return d.g;
 }
 

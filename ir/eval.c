@@ -41,9 +41,42 @@ Tensor *eval_result(EvalEnv *e, const Node *n, int i)
     return tensor_new(e->arena, t->dtype, t->rank, dim);
 }
 
+/* Data borrowed from a model file may lie anywhere; the loops want elements at multiples of their size. */
+static const Tensor *aligned(Arena *a, const Tensor *t)
+{
+    if (!t || !t->count || (uintptr_t)t->data % (uintptr_t)dtype_bytes(t->dtype) == 0)
+        return t;
+    Tensor *copy = tensor_new(a, t->dtype, t->rank, t->dim);
+    memcpy(eval_data(copy), t->data, tensor_bytes(t));
+    return copy;
+}
+
+/* Inference lets two symbolic sizes broadcast; at run time each must be 1 or the size of the result. */
+static bool operands_broadcast(EvalEnv *e, const Node *n, const Tensor *const *in)
+{
+    const Type *t = &n->out[0].type;
+    for (int i = 0; i < n->nin; i++)
+        for (int k = 0; k < in[i]->rank; k++) {
+            int64_t size = dim_eval(t->dim[t->rank - in[i]->rank + k], e->syms);
+            if (in[i]->dim[k] != 1 && in[i]->dim[k] != size)
+                return eval_fail(e, n, "axis %d of operand %d has size %lld, which does not broadcast to %lld", k, i, (long long)in[i]->dim[k],
+                                 (long long)size);
+        }
+    return true;
+}
+
+/* Views and regions may return an operand's own data, so theirs is passed on as it is. */
 bool eval_node(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor **out)
 {
-    return eval_table[n->op](e, n, in, out);
+    EvalEnv own = { e->arena, e->m, e->syms, arena_new() };
+    const Tensor **operand = ARENA_ARRAY(own.scratch, const Tensor *, n->nin + 1);
+    bool as_it_is = op_table[n->op].flags & (OPF_VIEW | OPF_REGION);
+    for (int i = 0; i < n->nin; i++)
+        operand[i] = as_it_is ? in[i] : aligned(own.scratch, in[i]);
+    bool ok = !(op_table[n->op].flags & OPF_EW) || operands_broadcast(&own, n, operand);
+    ok = ok && eval_table[n->op](&own, n, operand, out);
+    arena_free(own.scratch);
+    return ok;
 }
 
 /* ---- KERNEL ops ---- */
@@ -61,7 +94,7 @@ static bool assume_bounds(EvalEnv *e, const Node *n)
     for (int i = 0; i < def.n; i++) {
         Dim bound = dim_upper(e->m->dims, def.v[i]);
         if (!bound)
-            return eval_fail(e, n, "the size %s has no upper bound", dim_print(e->m->dims, e->arena, def.v[i]));
+            return eval_fail(e, n, "the size %s has no upper bound", dim_print(e->m->dims, e->scratch, def.v[i]));
         e->syms[def.v[i]->k] = dim_eval(bound, e->syms);
     }
     return true;
@@ -79,8 +112,8 @@ static void set_defined(EvalEnv *e, const Node *n, const KTensor *out)
 
 static int64_t *attr_values(EvalEnv *e, const Node *n)
 {
-    DimVec w = kernel_attr_words(e->m, e->arena, n);
-    int64_t *v = ARENA_ARRAY(e->arena, int64_t, w.n + 1);
+    DimVec w = kernel_attr_words(e->m, e->scratch, n);
+    int64_t *v = ARENA_ARRAY(e->scratch, int64_t, w.n + 1);
     for (int i = 0; i < w.n; i++)
         v[i] = dim_eval(w.v[i], e->syms);
     return v;
@@ -98,8 +131,8 @@ bool eval_kernel(EvalEnv *e, const Node *n, const Tensor *const *in, const Tenso
 {
     if (!assume_bounds(e, n))
         return false;
-    KTensor *kin = ARENA_ARRAY(e->arena, KTensor, n->nin + 1), *kout = ARENA_ARRAY(e->arena, KTensor, n->nout + 1);
-    Tensor **made = ARENA_ARRAY(e->arena, Tensor *, n->nout + 1);
+    KTensor *kin = ARENA_ARRAY(e->scratch, KTensor, n->nin + 1), *kout = ARENA_ARRAY(e->scratch, KTensor, n->nout + 1);
+    Tensor **made = ARENA_ARRAY(e->scratch, Tensor *, n->nout + 1);
     for (int i = 0; i < n->nin; i++)
         kin[i] = kernel_tensor(e, in[i]);
     for (int i = 0; i < n->nout; i++) {
@@ -108,7 +141,7 @@ bool eval_kernel(EvalEnv *e, const Node *n, const Tensor *const *in, const Tenso
         kout[i] = kernel_tensor(e, made[i]);
     }
     KCall call = { .in = kin, .out = kout, .attr = attr_values(e, n), .nin = n->nin, .nout = n->nout };
-    call.scratch = arena_alloc(e->arena, (size_t)dim_eval(node_scratch_bytes(e->m, n), e->syms) + 64);
+    call.scratch = arena_alloc(e->scratch, (size_t)dim_eval(node_scratch_bytes(e->m, n), e->syms) + 64);
     int32_t status = kernel_function(n->op)(&call);
     if (status != K_OK)
         return eval_fail(e, n, "%s", status_text[status]);
@@ -256,7 +289,7 @@ static bool run_node(Run *r, const Node *n)
         in[i] = s ? tensor_dense(dense->arena, s->t) : NULL;
         of[i] = s ? (s->t->splat ? dense : s->owner) : NULL;
     }
-    EvalEnv env = { self->arena, r->env->m, r->env->syms };
+    EvalEnv env = { .arena = self->arena, .m = r->env->m, .syms = r->env->syms };
     bool ok = eval_node(&env, n, in, out);
     for (int i = 0; ok && i < n->nout; i++) {
         Slot *s = slot_of(r, &n->out[i]);
@@ -388,5 +421,5 @@ bool eval_module(Module *m, Arena *a, int nin, const Tensor *const *in, const Te
         ok &= bind_symbols(m, a, v[i], i, in[i], syms, set);
     for (int i = 0; ok && i < nin; i++)
         ok &= check_sizes(m, a, v[i], i, in[i], syms);
-    return ok && eval_graph(&(EvalEnv){ a, m, syms }, m->graph, nin, in, out);
+    return ok && eval_graph(&(EvalEnv){ .arena = a, .m = m, .syms = syms }, m->graph, nin, in, out);
 }

@@ -10,6 +10,7 @@ typedef struct EvalEnv {
     Arena *arena;                   /* results are allocated here */
     Module *m;
     int64_t *syms;                  /* value of each Dim symbol; bind and data-sized ops write it. dim_symbol_count entries */
+    Arena *scratch;                 /* for one node while it runs; eval_node makes its own */
 } EvalEnv;
 
 /* One node: in[i] dense tensors (NULL: absent operand), out[i] set on success. Reports run-time errors (index out of range) through m->diag. */

@@ -42,8 +42,9 @@ static int64_t round_up(int64_t x, int64_t to)
     return (x + to - 1) / to * to;
 }
 
-static void product_run(Arena *arena, const Product *p)
+static void product_run(const Product *p)
 {
+    Arena *arena = arena_new();
     int64_t cols = BLOCK_ELEMENTS / (p->k + p->m + 1) / WIDE_COLS * WIDE_COLS, most = round_up(p->n < MAX_COLS ? p->n : MAX_COLS, WIDE_COLS);
     cols = cols < WIDE_COLS ? WIDE_COLS : cols > most ? most : cols;
     Wide *b = ARENA_ARRAY(arena, Wide, p->k * cols + 1), *c = ARENA_ARRAY(arena, Wide, p->m * cols + 1);
@@ -56,6 +57,7 @@ static void product_run(Arena *arena, const Product *p)
         for (int64_t i = 0; i < p->m; i++)
             p->result(p->ctx, i, first, left, c + i * wide);
     }
+    arena_free(arena);
 }
 
 /* ---- matmul ---- */
@@ -95,6 +97,15 @@ static int64_t batch_of(const Tensor *r, const Tensor *x, int64_t batch)
     return at;
 }
 
+/* Inference takes two symbolic batch sizes for equal; here both must be 1 or the size of the result. */
+static bool batches_agree(const Tensor *r, const Tensor *x)
+{
+    for (int k = 0; k < x->rank - 2; k++)
+        if (x->dim[k] != 1 && x->dim[k] != r->dim[r->rank - x->rank + k])
+            return false;
+    return true;
+}
+
 bool eval_matmul(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor **out)
 {
     const Tensor *a = in[0], *b = in[1];
@@ -104,12 +115,14 @@ bool eval_matmul(EvalEnv *e, const Node *n, const Tensor *const *in, const Tenso
     int64_t rows = a->dim[a->rank - 2], k = a->dim[a->rank - 1], cols = b->dim[b->rank - 1];
     if (k != b->dim[b->rank - 2])
         return eval_fail(e, n, "rows of %lld elements against columns of %lld", (long long)k, (long long)b->dim[b->rank - 2]);
-    Wide *left = ARENA_ARRAY(e->arena, Wide, rows * k + 1);
+    if (!batches_agree(r, a) || !batches_agree(r, b))
+        return eval_fail(e, n, "the batches of the operands do not broadcast");
+    Wide *left = ARENA_ARRAY(e->scratch, Wide, rows * k + 1);
     int64_t batches = r->count ? r->count / (rows * cols) : 0;
     for (int64_t i = 0; i < batches; i++) {
         MatmulCtx x = { b, r, batch_of(r, b, i) * k * cols, i * rows * cols, k, cols };
         wide_load(left, a, batch_of(r, a, i) * rows * k, 1, rows * k);
-        product_run(e->arena, &(Product){ rows, cols, k, dtype_is_float(r->dtype), left, NULL, matmul_columns, matmul_result, &x });
+        product_run(&(Product){ rows, cols, k, dtype_is_float(r->dtype), left, NULL, matmul_columns, matmul_result, &x });
     }
     out[0] = r;
     return true;
@@ -237,19 +250,17 @@ static void convolve(EvalEnv *e, const Convolution *c)
 {
     int axis = c->channels_last ? c->x->rank - 1 : 1;
     int64_t channels = c->x->dim[axis] / c->group, filters = c->r->dim[axis] / c->group, depth = channels * c->s.taps;
-    Wide *x = ARENA_ARRAY(e->arena, Wide, channels * c->s.in_count + 1);
-    const Wide *bias = c->bias ? wide_of(e->arena, c->bias) : NULL;
+    Wide *x = ARENA_ARRAY(e->scratch, Wide, channels * c->s.in_count + 1);
+    const Wide *bias = c->bias ? wide_of(e->scratch, c->bias) : NULL;
     for (int64_t image = 0; image < c->x->dim[0]; image++)
         for (int64_t g = 0; g < c->group; g++) {
             for (int64_t k = 0; k < channels; k++) {
                 Plane p = plane_of(c->x, c->channels_last, image, g * channels + k);
                 wide_load(x + k * c->s.in_count, c->x, p.first, p.step, c->s.in_count);
             }
-            Arena *scratch = arena_new();
             ConvCtx ctx = { &c->s, c->r, x, channels, image, g * filters, c->channels_last };
-            product_run(scratch, &(Product){ filters, c->s.out_count, depth, dtype_is_float(c->r->dtype), c->filters + g * filters * depth,
-                                             bias ? bias + g * filters : NULL, conv_columns, conv_result, &ctx });
-            arena_free(scratch);
+            product_run(&(Product){ filters, c->s.out_count, depth, dtype_is_float(c->r->dtype), c->filters + g * filters * depth,
+                                    bias ? bias + g * filters : NULL, conv_columns, conv_result, &ctx });
         }
 }
 
@@ -270,8 +281,8 @@ bool eval_conv(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor 
     Tensor *r = eval_result(e, n, 0);
     if (!r || !channels_agree(e, n, x, a->channels_last, w->dim[1] * a->group, bias, w->dim[0]))
         return false;
-    Convolution c = { x, bias, r, spatial_of(e->arena, x, r, a->channels_last, w->dim + 2, a->strides, a->dilations, a->pads, false), a->group,
-                      a->channels_last, wide_of(e->arena, w) };
+    Convolution c = { x, bias, r, spatial_of(e->scratch, x, r, a->channels_last, w->dim + 2, a->strides, a->dilations, a->pads, false), a->group,
+                      a->channels_last, wide_of(e->scratch, w) };
     convolve(e, &c);
     out[0] = r;
     return true;
@@ -297,9 +308,9 @@ bool eval_conv_transpose(EvalEnv *e, const Node *n, const Tensor *const *in, con
     Tensor *r = eval_result(e, n, 0);
     if (!r || !channels_agree(e, n, x, a->channels_last, w->dim[0], bias, w->dim[1] * a->group))
         return false;
-    Convolution c = { x, bias, r, spatial_of(e->arena, x, r, a->channels_last, w->dim + 2, a->strides, a->dilations, a->pads, true), a->group,
+    Convolution c = { x, bias, r, spatial_of(e->scratch, x, r, a->channels_last, w->dim + 2, a->strides, a->dilations, a->pads, true), a->group,
                       a->channels_last, NULL };
-    c.filters = transpose_filters(e->arena, w, a->group, c.s.taps);
+    c.filters = transpose_filters(e->scratch, w, a->group, c.s.taps);
     convolve(e, &c);
     out[0] = r;
     return true;
@@ -353,8 +364,8 @@ bool eval_pool(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor 
     Tensor *r = eval_result(e, n, 0);
     if (!r)
         return false;
-    Spatial s = spatial_of(e->arena, x, r, a->channels_last, a->kernel.v, a->strides, a->dilations, a->pads, false);
-    Wide *from = ARENA_ARRAY(e->arena, Wide, s.in_count + 1), *to = ARENA_ARRAY(e->arena, Wide, s.out_count + 1);
+    Spatial s = spatial_of(e->scratch, x, r, a->channels_last, a->kernel.v, a->strides, a->dilations, a->pads, false);
+    Wide *from = ARENA_ARRAY(e->scratch, Wide, s.in_count + 1), *to = ARENA_ARRAY(e->scratch, Wide, s.out_count + 1);
     int64_t channels = x->dim[a->channels_last ? x->rank - 1 : 1];
     for (int64_t i = 0; i < x->dim[0] * channels; i++) {
         Plane px = plane_of(x, a->channels_last, i / channels, i % channels), pr = plane_of(r, a->channels_last, i / channels, i % channels);
@@ -408,8 +419,8 @@ static int64_t rows_of(EvalEnv *e, const Tensor *x, const bool *reduced, Wide **
                 stride[at++] = own[k];
                 row *= pass ? x->dim[k] : 1;
             }
-    Wide *all = wide_of(e->arena, x);
-    *rows = ARENA_ARRAY(e->arena, Wide, x->count + 1);
+    Wide *all = wide_of(e->scratch, x);
+    *rows = ARENA_ARRAY(e->scratch, Wide, x->count + 1);
     eval_copy_strided(*rows, all, x->rank, dim, stride, sizeof **rows);
     return row;
 }
@@ -485,7 +496,7 @@ bool eval_softmax(EvalEnv *e, const Node *n, const Tensor *const *in, const Tens
     int64_t size = r->dim[a->axis], inner = 1;
     for (int k = (int)a->axis + 1; k < r->rank; k++)
         inner *= r->dim[k];
-    Wide *row = ARENA_ARRAY(e->arena, Wide, size + 1);
+    Wide *row = ARENA_ARRAY(e->scratch, Wide, size + 1);
     for (int64_t i = 0; size && i < r->count / size; i++) {
         int64_t first = i / inner * inner * size + i % inner;
         wide_load(row, in[0], first, inner, size);

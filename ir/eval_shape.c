@@ -189,7 +189,7 @@ bool eval_iota(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor 
     int64_t stride[MAX_RANK] = { 0 }, size = dim_eval(n->out[0].type.dim[axis], e->syms);
     if (size < 0)
         return eval_fail(e, n, "the axis would have size %lld", (long long)size);
-    Tensor *line = tensor_new(e->arena, n->out[0].type.dtype, 1, &size);
+    Tensor *line = tensor_new(e->scratch, n->out[0].type.dtype, 1, &size);
     for (int64_t i = 0; i < size; i++)
         tensor_set_f64(line, i, (double)i);
     stride[axis] = 1;
@@ -253,7 +253,7 @@ bool eval_pad(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor *
     eval_strides(in[0]->rank, in[0]->dim, w.stride);
     for (int k = 0; k < r->rank; k++) {
         int64_t before = dim_eval(a->before.v[k], e->syms);
-        w.from[k] = ARENA_ARRAY(e->arena, int64_t, r->dim[k] + 1);
+        w.from[k] = ARENA_ARRAY(e->scratch, int64_t, r->dim[k] + 1);
         for (int64_t i = 0; i < r->dim[k]; i++)
             w.from[k][i] = pad_source(a->mode, i - before, in[0]->dim[k]);
     }

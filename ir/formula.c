@@ -301,21 +301,21 @@ static FRef store_magnitude(FRec *r, const MiniFormat *f, FRef a)
     return f_select(r, f_lt(r, a, u32(r, least)), small, code);
 }
 
-static FRef store_scale(FRec *r, FRef a, bool saturate)
+static FRef store_scale(FRec *r, const MiniFormat *f, FRef a, bool saturate)
 {
     FRef up = f_shr(r, f_add(r, a, u32(r, 0x7fffff)), u32(r, 23));
     FRef least = u32(r, 0x00400000);
-    FRef code = f_select(r, f_le(r, a, least), u32(r, 0), f_min(r, up, u32(r, saturate ? 0xfe : 0xff)));
+    FRef code = f_select(r, f_le(r, a, least), u32(r, 0), f_min(r, up, u32(r, minifloat_overflow(f, saturate))));
     if (!saturate)
         code = f_select(r, f_lt(r, a, least), u32(r, 0xff), code);
-    return f_select(r, f_lt(r, u32(r, 0x7f800000), a), u32(r, 0xff), code);
+    return f_select(r, f_lt(r, u32(r, 0x7f800000), a), u32(r, f->nan), code);
 }
 
 static FRef store_signed(FRec *r, const MiniFormat *f, FRef bits, FRef a, bool saturate)
 {
     int signbit = f->ebits + f->mbits;
     FRef sign = f_and(r, f_shr(r, bits, u32(r, (uint32_t)(31 - signbit))), u32(r, 1u << signbit));
-    FRef code = f_min(r, store_magnitude(r, f, a), u32(r, saturate ? f->max : f->inf));
+    FRef code = f_min(r, store_magnitude(r, f, a), u32(r, minifloat_overflow(f, saturate)));
     FRef nan = u32(r, f->nan);
     if (f->kind == MINI_IEEE)       /* keeps the payload's upper bits, as hardware conversion does */
         nan = f_or(r, nan, f_and(r, f_shr(r, a, u32(r, (uint32_t)(23 - f->mbits))), u32(r, (1u << f->mbits) - 1)));
@@ -328,7 +328,7 @@ static FRef record_store(FRec *r, DType t, FRef x, bool saturate)
 {
     MiniFormat f = minifloat_format(t);
     FRef bits = bits_of(r, x), a = f_and(r, bits, u32(r, 0x7fffffff));
-    FRef code = f.kind == MINI_SCALE ? store_scale(r, a, saturate) : store_signed(r, &f, bits, a, saturate);
+    FRef code = f.kind == MINI_SCALE ? store_scale(r, &f, a, saturate) : store_signed(r, &f, bits, a, saturate);
     return frec_op(r, S_convert, raw_type(t), code, 0, 0);
 }
 

@@ -27,6 +27,7 @@ bool infer_same_dtype(Module *m, const Node *n, int from);
 bool infer_is_index(Module *m, const Node *n, int i);               /* operand i is i32 or i64 */
 bool infer_axis(Module *m, const Node *n, int64_t axis, int rank);  /* 0 <= axis < rank */
 bool infer_set(Module *m, Node *n, int i, DType t, int rank, const Dim *dim);
+static inline void infer_copy_dims(Dim *out, const Type *t) { for (int k = 0; k < t->rank; k++) out[k] = t->dim[k]; }
 bool dims_differ(Module *m, Dim a, Dim b);                          /* provably unequal */
 Dim dims_unify(Dim a, Dim b);                                       /* of two sizes that must agree: the constant one if any */
 const char *infer_dim_text(Module *m, Dim d);

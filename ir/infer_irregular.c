@@ -34,7 +34,7 @@ bool infer_topk(Module *m, Node *n)
     if (dim_is_const(k) && dim_is_const(size) && k->k > size->k)
         return infer_fail(m, n, "k is %lld but axis %lld has only %lld elements", (long long)k->k, (long long)a->axis, (long long)size->k);
     Dim out[MAX_RANK];
-    memcpy(out, x->dim, sizeof(Dim) * (size_t)x->rank);
+    infer_copy_dims(out, x);
     out[a->axis] = k;
     return infer_set(m, n, 0, x->dtype, x->rank, out) && infer_set(m, n, 1, DT_i64, x->rank, out);
 }
@@ -50,6 +50,18 @@ bool infer_nonzero(Module *m, Node *n)
     if (count->n != 1 || count->v[0]->op != DIM_SYM)
         return infer_fail(m, n, "count must be one symbol");
     return infer_set(m, n, 0, DT_i64, 2, (Dim[]){ dim_const(m->dims, x->rank), count->v[0] });
+}
+
+/* Sizes are size * scale, rounded one way or the other. */
+static bool scale_fits(Module *m, const Node *n, int k)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    double scale = a->scales.v[k];
+    Dim in = in_type(n, 0)->dim[k], out = a->shape.v[k];
+    bool sane = scale > 1e-7 && scale < 1e7;
+    if (sane && dim_is_const(in) && dim_is_const(out))
+        sane = (double)in->k * scale < (double)out->k + 1.001 && (double)in->k * scale > (double)out->k - 1.001;
+    return sane || infer_fail(m, n, "scale %g of axis %d does not lead from size %s to %s", scale, k, infer_dim_text(m, in), infer_dim_text(m, out));
 }
 
 bool infer_resize(Module *m, Node *n)
@@ -73,5 +85,8 @@ bool infer_resize(Module *m, Node *n)
     for (int i = 1; i < n->nin; i++)
         if (node_in(n, i) && (!infer_operand(m, n, i, 1) || dims_differ(m, type_count_dim(m, in_type(n, i)), dim_const(m->dims, i * x->rank))))
             return infer_fail(m, n, "%s must have %d elements", i == 1 ? "scales" : "roi", i * x->rank);
+    for (int k = 0; k < a->scales.n && !node_in(n, 1); k++)
+        if (!scale_fits(m, n, k))
+            return false;
     return infer_set(m, n, 0, x->dtype, x->rank, a->shape.v);
 }

@@ -259,7 +259,7 @@ void known_move(Module *m, Node *n)
             return;
     DType kept = n->out[0].type.dtype;
     n->out[0].type.dtype = DT_i64;                          /* for the moment its elements are pointers */
-    bool ok = eval_node(&(EvalEnv){ m->arena, m, NULL }, n, in, &out);
+    bool ok = eval_node(&(EvalEnv){ .arena = m->arena, .m = m }, n, in, &out);
     n->out[0].type.dtype = kept;
     if (!ok)
         return;

@@ -173,7 +173,7 @@ bool infer_reduce(Module *m, Node *n)
     if (!is_number(x->dtype))
         return infer_fail(m, n, "of %s is not supported", dtype_name(x->dtype));
     Dim out[MAX_RANK];
-    memcpy(out, x->dim, sizeof(Dim) * (size_t)x->rank);
+    infer_copy_dims(out, x);
     for (int i = 0; i < a->axes.n; i++) {
         if (!infer_axis(m, n, a->axes.v[i], x->rank))
             return false;
@@ -199,7 +199,7 @@ bool infer_arg_reduce(Module *m, Node *n)
     if (dim_is(x->dim[a->axis], 0))
         return infer_fail(m, n, "axis %lld is empty, there is no element to choose", (long long)a->axis);
     Dim out[MAX_RANK];
-    memcpy(out, x->dim, sizeof(Dim) * (size_t)x->rank);
+    infer_copy_dims(out, x);
     out[a->axis] = dim_const(m->dims, 1);
     return infer_set(m, n, 0, DT_i64, x->rank, out);
 }

@@ -182,7 +182,7 @@ bool infer_concat(Module *m, Node *n)
     if (!infer_same_dtype(m, n, 0) || !infer_axis(m, n, axis, in_type(n, 0)->rank))
         return false;
     Dim out[MAX_RANK];
-    memcpy(out, in_type(n, 0)->dim, sizeof(Dim) * (size_t)in_type(n, 0)->rank);
+    infer_copy_dims(out, in_type(n, 0));
     for (int i = 1; i < n->nin; i++)
         if (!concat_agrees(m, n, i, (int)axis, out))
             return false;

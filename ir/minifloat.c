@@ -23,6 +23,11 @@ MiniFormat minifloat_format(DType t)
     }
 }
 
+uint32_t minifloat_overflow(const MiniFormat *f, bool saturate)
+{
+    return saturate && f->ebits + f->mbits <= 8 ? f->max : f->inf;
+}
+
 static float float_of_bits(uint32_t bits)
 {
     float f;
@@ -50,7 +55,7 @@ float minifloat_to_f32(DType t, uint32_t code)
 }
 
 /* Up to a power of two. Not saturating, what is out of range (zero too) has no code and becomes NaN. */
-static uint32_t scale_from(double a, bool saturate)
+static uint32_t scale_from(const MiniFormat *f, double a, bool saturate)
 {
     int e;
     double fraction = frexp(a, &e);                         /* a = fraction * 2^e, fraction in [1/2, 1) */
@@ -58,7 +63,7 @@ static uint32_t scale_from(double a, bool saturate)
     if (a < 0x1p-127)
         return saturate ? 0 : 0xff;
     if (code > 0xfe || isinf(a))
-        return saturate ? 0xfe : 0xff;
+        return minifloat_overflow(f, saturate);
     return (uint32_t)code;
 }
 
@@ -87,11 +92,11 @@ uint32_t minifloat_from_f64(DType t, double x, bool saturate)
     double a = fabs(x);
     uint32_t sign = signbit(x) ? 1u << (f.ebits + f.mbits) : 0;
     if (f.kind == MINI_SCALE)
-        return isnan(x) ? f.nan : scale_from(a, saturate);
+        return isnan(x) ? f.nan : scale_from(&f, a, saturate);
     if (isnan(x))
         return nan_code(&f, x) | (f.kind == MINI_FINITE ? 0 : sign);
     uint32_t code = isinf(a) ? f.max + 1 : magnitude_code(&f, a);
     if (code > f.max)
-        code = saturate ? f.max : f.inf;
+        code = minifloat_overflow(&f, saturate);
     return f.kind == MINI_FNUZ && (code == 0 || code == f.nan) ? code : code | sign;
 }

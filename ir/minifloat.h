@@ -26,7 +26,9 @@ typedef struct MiniFormat {
 /* Format of a CLS_MINI dtype. */
 MiniFormat minifloat_format(DType t);
 float minifloat_to_f32(DType t, uint32_t code);
-/* Round to nearest even, once. saturate: too large values and infinities become the largest number. */
+/* What overflow becomes: the largest number if saturating, which only formats of at most 8 bits do (ONNX Cast), else f->inf. */
+uint32_t minifloat_overflow(const MiniFormat *f, bool saturate);
+/* Round to nearest even, once; too large values and infinities become minifloat_overflow. */
 uint32_t minifloat_from_f64(DType t, double x, bool saturate);
 
 #endif

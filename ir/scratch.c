@@ -77,11 +77,18 @@ static Dim scratch_resize(Module *m, const Node *n)
     return dim_add(t, bytes, largest);
 }
 
+/* A flag for every target. */
+static Dim scratch_tree_ensemble(Module *m, const Node *n)
+{
+    return dim_const(m->dims, NODE_ATTR(n, tree_ensemble)->count);
+}
+
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_topk] = scratch_topk,
     [OP_non_max_suppression] = scratch_non_max_suppression,
     [OP_deform_conv] = scratch_deform_conv,
     [OP_resize] = scratch_resize,
+    [OP_tree_ensemble] = scratch_tree_ensemble,
 };
 
 Dim node_scratch_bytes(Module *m, const Node *n)

@@ -101,6 +101,24 @@ static const Tensor *reshaped(Module *m, const Node *n)
     return t;
 }
 
+/* A matrix of 4-byte elements, transposed tile by tile: weights are large, and the evaluator's way through them misses the cache at every element. */
+static const Tensor *turned(Module *m, const Node *n)
+{
+    enum { TILE = 32 };
+    const Tensor *x = n->op == OP_transpose ? value_constant(n->in[0].val) : NULL;
+    if (!x || x->splat || x->rank != 2 || dtype_bytes(x->dtype) != 4 || !NODE_ATTR(n, transpose)->perm.v[0])
+        return NULL;
+    int64_t rows = x->dim[0], cols = x->dim[1];
+    Tensor *t = tensor_new(m->arena, x->dtype, 2, (int64_t[]){ cols, rows });
+    char *to = (char *)(uintptr_t)t->data;
+    for (int64_t r0 = 0; r0 < rows; r0 += TILE)
+        for (int64_t c0 = 0; c0 < cols; c0 += TILE)
+            for (int64_t c = c0; c < c0 + TILE && c < cols; c++)
+                for (int64_t r = r0; r < r0 + TILE && r < rows; r++)
+                    memcpy(to + 4 * (c * rows + r), (const char *)x->data + 4 * (r * cols + c), 4);
+    return t;
+}
+
 static const Tensor *run(Module *m, const Node *n, const Tensor *const *in)
 {
     const Tensor *out = NULL;
@@ -108,7 +126,7 @@ static const Tensor *run(Module *m, const Node *n, const Tensor *const *in)
     Diag *said = m->diag, mute;
     diag_init(&mute, quiet, NULL);
     m->diag = &mute;
-    EvalEnv env = { m->arena, m, NULL };
+    EvalEnv env = { .arena = m->arena, .m = m };
     bool ok = eval_node(&env, n, in, &out) && !mute.errors;
     m->diag = said;
     arena_free(quiet);
@@ -155,7 +173,7 @@ static const Tensor *evaluate(Module *m, const Node *n)
     const Tensor *t = reshaped(m, n);
     if (!t && node_out(n)->type.dtype != DT_str && type_count(&node_out(n)->type) > 1)
         t = run_on_splats(m, n);
-    if (t || !worth_the_memory(n))
+    if (t || !worth_the_memory(n) || (t = turned(m, n)))
         return t;
     const Tensor **in = ARENA_ARRAY(m->arena, const Tensor *, n->nin + 1);
     for (int i = 0; i < n->nin; i++)

@@ -12,7 +12,8 @@
  *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue)
  *   pool          the same behind a pool
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
- *   map           elementwise nodes, movement, and reshape between them, where nothing is computed more often than before
+ *   map           elementwise nodes, movement, and reshape between them, where nothing is computed more often than before. Movement that takes
+ *                 neighbours along the last axis apart is not mixed with computation, which would lose its vectors; a concat is, if it comes last.
  * A group has one result; whatever else it computes is used inside only, possibly several times (x * sigmoid(x)). So no path leaves it and comes back,
  * and it may stand where its last node stood. Uniform constants are copied into the body, where code generation sees their value; all other
  * operands come through the body's inputs. No group has a single node.
@@ -23,7 +24,7 @@
 
 #include "pass_util.h"
 
-enum { MAX_GROUP = 40, MAX_CONCAT = 8 };
+enum { MAX_GROUP = 40, MAX_CONCAT = 8, MAX_INPUTS = 48 };      /* nodes; operands of a concat inside; operands of the group */
 
 typedef struct Group {
     int n;
@@ -87,6 +88,15 @@ static bool is_taken(const Fuse *f, const Node *n)
     return n->op == OP_fused || f->gone[n->id];
 }
 
+/* Room for one more node; every member but one gives its result to another, so that is no operand of the group. */
+static bool has_room(const Group *s, const Node *n)
+{
+    int operands = n->nin;
+    for (int i = 0; i < s->n; i++)
+        operands += s->member[i]->nin - 1;
+    return s->n < MAX_GROUP && operands <= MAX_INPUTS;
+}
+
 /* The earliest elementwise node of that shape that reads a member and is none. */
 static Node *next_in_epilogue(const Fuse *f, const Group *s, const Type *shape)
 {
@@ -105,7 +115,7 @@ static void grow_epilogue(const Fuse *f, Group *s, const Node *anchor)
 {
     int good = s->n;
     const Type *shape = &node_out(anchor)->type;
-    for (Node *k; s->n < MAX_GROUP && (k = next_in_epilogue(f, s, shape));) {
+    for (Node *k; (k = next_in_epilogue(f, s, shape)) && has_room(s, k);) {
         s->member[s->n++] = k;
         if (results(s) == 1)
             good = s->n;
@@ -118,7 +128,7 @@ static void grow_prologue(const Fuse *f, Group *s, const Type *shape)
     for (int i = 0; i < s->n; i++)              /* the list grows while it is walked: producers of producers */
         for (int k = 0; k < s->member[i]->nin; k++) {
             Value *v = s->member[i]->in[k].val;
-            if (v && s->n < MAX_GROUP && op_is_elementwise(v->def->op) && !is_taken(f, v->def) && !contains(s, v->def) &&
+            if (v && op_is_elementwise(v->def->op) && has_room(s, v->def) && !is_taken(f, v->def) && !contains(s, v->def) &&
                 same_shape(&v->type, shape) && used_inside_only(s, v))
                 s->member[s->n++] = v->def;
         }
@@ -160,20 +170,29 @@ static void map_value(Body *b, Value *from, Value *to)
     b->to[b->nmap++] = to;
 }
 
-static Value *body_operand(Body *b, Value *v)
+/* A contraction reads its weights from memory, uniform or not. */
+static bool read_as_number(const Group *s, const Value *v)
 {
-    if (!v || mapped(b, v))
-        return v ? mapped(b, v) : NULL;
-    if (is_uniform(v)) {
+    for (int i = 0; i < s->n; i++)
+        for (int k = 0; k < s->member[i]->nin; k++)
+            if (s->member[i]->in[k].val == v && is_contraction_or_pool(s->member[i]))
+                return false;
+    return is_uniform(v);
+}
+
+static void add_outside(const Group *s, Body *b, Value *v)
+{
+    if (mapped(b, v))
+        return;
+    if (read_as_number(s, v)) {
         map_value(b, v, node_out(node_clone(b->g, NULL, v->def, NULL)));
-        return mapped(b, v);
+        return;
     }
     Node *in = node_new(b->g, NULL, OP_input, 0, NULL, &(Attr_input){ .index = b->nin }, -1, v->def->loc);
     node_out(in)->type = v->type;
     node_out(in)->known = v->known;
     b->outer[b->nin++] = v;
     map_value(b, v, node_out(in));
-    return node_out(in);
 }
 
 /* Inputs and constants of the whole group come first, so that a body reads: inputs, then what is computed. */
@@ -182,7 +201,7 @@ static void fill_body(Fuse *f, const Group *s, Body *b)
     for (int i = 0; i < s->n; i++)
         for (int k = 0; k < s->member[i]->nin; k++)
             if (s->member[i]->in[k].val && !contains(s, s->member[i]->in[k].val->def))
-                body_operand(b, s->member[i]->in[k].val);
+                add_outside(s, b, s->member[i]->in[k].val);
     for (int i = 0; i < s->n; i++) {
         Node *n = s->member[i];
         Value **in = ARENA_ARRAY(f->tmp, Value *, n->nin + 1);
@@ -227,7 +246,30 @@ typedef struct Map {
     bool once[MAX_GROUP];           /* member i is evaluated once per element */
     int place[MAX_GROUP];           /* members of equal place are wanted at the same index */
     int places;
+    bool computes, scatters;        /* some member computes; some member takes neighbours apart */
 } Map;
+
+static bool computes(const Node *n)
+{
+    return op_is_elementwise(n->op) && n->op != OP_cast && n->op != OP_bitcast;
+}
+
+/* Neighbours along the last axis of the result are no neighbours in an operand. */
+static bool scatters(const Node *n)
+{
+    const Type *to = &node_out(n)->type, *from = n->nin ? &n->in[0].val->type : to;
+    int last = to->rank - 1;
+    if (last < 0 || dim_is(to->dim[last], 1))
+        return false;
+    switch (n->op) {
+    case OP_transpose: return NODE_ATTR(n, transpose)->perm.v[last] != last;
+    case OP_slice: return NODE_ATTR(n, slice)->steps.v[last] != 1;
+    case OP_pad: return !dim_is(NODE_ATTR(n, pad)->before.v[last], 0) || !dim_is(NODE_ATTR(n, pad)->after.v[last], 0);
+    case OP_concat: return NODE_ATTR(n, concat)->axis == last;
+    case OP_reshape: return !from->rank || from->dim[from->rank - 1] != to->dim[last];
+    default: return false;
+    }
+}
 
 static bool is_free(const Node *n)
 {
@@ -267,12 +309,16 @@ static void consider_producer(const Fuse *f, Map *m, int i, int k)
 {
     const Node *reader = m->s.member[i];
     Value *v = reader->in[k].val;
-    if (!v || m->s.n == MAX_GROUP || !fits_map(v->def) || is_taken(f, v->def) || contains(&m->s, v->def))
+    if (!v || !fits_map(v->def) || is_taken(f, v->def) || contains(&m->s, v->def) || !has_room(&m->s, v->def))
+        return;
+    if ((m->computes || computes(v->def)) && (m->scatters || scatters(v->def)))
         return;
     bool once = m->once[i] && reads_once(reader, k);
     if (!used_inside_only(&m->s, v) || !read_at_one_place(m, v) || (!once && !is_free(v->def)))
         return;
     m->once[m->s.n] = once;
+    m->computes |= computes(v->def);
+    m->scatters |= scatters(v->def);
     m->place[m->s.n] = same_place(reader, k) ? m->place[i] : ++m->places;
     m->s.member[m->s.n++] = v->def;
 }
@@ -326,9 +372,10 @@ static bool fuse_maps(Fuse *f)
 {
     Node **root;
     for (int i = collect(f, fits_map, &root) - 1; i >= 0; i--) {
-        Map m = { .s = { 1, { root[i] } }, .once = { true } };
-        if (f->gone[root[i]->id] || root[i]->op == OP_reshape)
+        const Node *n = root[i];
+        if (f->gone[n->id] || n->op == OP_reshape)
             continue;
+        Map m = { .s = { 1, { root[i] } }, .once = { true }, .computes = computes(n), .scatters = n->op != OP_concat && scatters(n) };
         grow_map(f, &m);
         drop_leading_reshapes(&m.s);
         if (!make_fused(f, &m.s))

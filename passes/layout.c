@@ -7,7 +7,8 @@
  *                                                    return(%4)
  *
  * Every node is run either as it stands ("first": channels on axis 1) or permuted ("last"). Convolutions and pools must run last. Elementwise ops,
- * concat, pad, slice, expand, reduce, arg_reduce, softmax and resize may do either, their axes permuted. Everything else must run first.
+ * concat, pad, slice, expand, reduce, arg_reduce, softmax and resize may do either, their axes permuted; so may a reshape of spatial axes only, and
+ * the three nodes of a channel shuffle together. Everything else must run first.
  * A value made one way and wanted the other costs a transpose of its size, once, however many want it. Which nodes to run last so that the
  * least is transposed is a minimum cut (mincut.h): source = last, sink = first. Constants are transposed here and now, for free. Transposes
  * that the model has are part of the problem: one from first to last reads a last value for nothing and gives a first one.
@@ -30,6 +31,7 @@ typedef struct Layout {
     int *var;                       /* by node id: its node in the cut */
     Value **first, **last;          /* by id of an original value: its two forms, NULL: not made yet */
     bool *replaced;                 /* by node id: made anew, or a transpose that may be superfluous now */
+    Node **shuffle;                 /* by node id: the last node of the channel shuffle that this node begins or is inside of */
     const int64_t *sample;          /* likely values of the symbols, to weigh sizes */
 } Layout;
 
@@ -56,8 +58,8 @@ static void perm_to_first(int rank, int64_t *perm)
 static bool is_perm(const Node *n, void (*make)(int, int64_t *))
 {
     int64_t want[MAX_RANK];
-    int rank = node_out(n)->type.rank;
-    if (n->op != OP_transpose || rank < 3)
+    int rank = n->op == OP_transpose ? node_out(n)->type.rank : 0;
+    if (rank < 3)
         return false;
     make(rank, want);
     return !memcmp(want, NODE_ATTR(n, transpose)->perm.v, sizeof *want * (size_t)rank);
@@ -114,6 +116,8 @@ static void permute_concat(Module *m, int rank, void *attrs) { (void)m; Attr_con
 static void permute_arg_reduce(Module *m, int rank, void *attrs) { (void)m; Attr_arg_reduce *a = attrs; a->axis = axis_in_last(rank, a->axis); }
 static void permute_softmax(Module *m, int rank, void *attrs) { (void)m; Attr_softmax *a = attrs; a->axis = axis_in_last(rank, a->axis); }
 
+static void permute_reshape(Module *m, int rank, void *attrs) { (void)rank; Attr_reshape *a = attrs; a->shape = permuted_dims(m, a->shape); }
+
 static void permute_slice(Module *m, int rank, void *attrs)
 {
     (void)rank;
@@ -157,7 +161,7 @@ static void permute_resize(Module *m, int rank, void *attrs)
 static PermuteFn *const permute_table[OP_count] = {
     [OP_conv] = permute_conv, [OP_conv_transpose] = permute_conv_transpose, [OP_pool] = permute_pool, [OP_resize] = permute_resize,
     [OP_expand] = permute_expand, [OP_slice] = permute_slice, [OP_pad] = permute_pad, [OP_concat] = permute_concat,
-    [OP_reduce] = permute_reduce, [OP_arg_reduce] = permute_arg_reduce, [OP_softmax] = permute_softmax,
+    [OP_reshape] = permute_reshape, [OP_reduce] = permute_reduce, [OP_arg_reduce] = permute_arg_reduce, [OP_softmax] = permute_softmax,
 };
 
 /* ---- kinds of node ---- */
@@ -174,9 +178,42 @@ static bool must_run_last(const Node *n)
     return (n->op == OP_conv || n->op == OP_conv_transpose || n->op == OP_pool) && !is_channels_last(n);
 }
 
+/* [N, C, spatial...] to [N, C, other spatial...]: in both layouts the channels stay what they are. */
+static bool reshapes_spatial_axes(const Node *n)
+{
+    const Type *x = &n->in[0].val->type, *r = &node_out(n)->type;
+    return x->rank >= 3 && r->rank >= 3 && x->dim[0] == r->dim[0] && x->dim[1] == r->dim[1];
+}
+
 static bool may_run_last(const Node *n)
 {
+    if (n->op == OP_reshape && !reshapes_spatial_axes(n))
+        return false;
     return n->nout == 1 && node_out(n)->type.rank >= 3 && (op_is_elementwise(n->op) || permute_table[n->op]) && !is_channels_last(n);
+}
+
+/* A channel shuffle as models write it, recognised by its last node: [N, C, s...] -> [N, g, C/g, s...] -> [N, C/g, g, s...] -> [N, C, s...]. */
+static bool ends_shuffle(const Node *last)
+{
+    const Node *turn = last->op == OP_reshape ? last->in[0].val->def : last, *split = turn->op == OP_transpose ? turn->in[0].val->def : last;
+    if (split->op != OP_reshape || split == last || !value_only_user(node_out(turn)) || !value_only_user(node_out(split)))
+        return false;
+    const Type *x = &split->in[0].val->type, *wide = &node_out(split)->type;
+    if (x->rank < 3 || wide->rank != x->rank + 1 || !same_shape(x, &node_out(last)->type))
+        return false;
+    for (int i = 0; i < wide->rank; i++)
+        if (NODE_ATTR(turn, transpose)->perm.v[i] != (i == 1 ? 2 : i == 2 ? 1 : i) || (i != 1 && i != 2 && wide->dim[i] != x->dim[i ? i - 1 : 0]))
+            return false;
+    return true;
+}
+
+static void find_shuffles(Layout *l)
+{
+    FOR_EACH_NODE(n, l->g)
+        if (ends_shuffle(n)) {
+            const Node *turn = n->in[0].val->def;
+            l->shuffle[turn->id] = l->shuffle[turn->in[0].val->def->id] = l->shuffle[n->id] = n;
+        }
 }
 
 /* Operands that have the layout of the node; the others (weights, a pad value) have none. */
@@ -230,6 +267,8 @@ static int64_t cost_of(const Layout *l, const Type *t)
 
 static int made_by(const Layout *l, const Value *v)
 {
+    if (l->shuffle[v->def->id])
+        return l->var[v->def->id];
     if (is_to_first(v->def))
         return CUT_SOURCE;
     return v->def->op == OP_transpose ? CUT_SINK : l->var[v->def->id];
@@ -240,11 +279,14 @@ enum { NO_MATTER = -1 };
 static int wanted_by(const Layout *l, const Value *v, const Use *u)
 {
     const Node *n = u->user;
+    if (l->shuffle[n->id])
+        return l->var[n->id];
     if (is_to_last(n))
         return CUT_SOURCE;
     if (n->op == OP_transpose)
         return is_to_first(n) ? CUT_SINK : NO_MATTER;
-    if (!may_run_last(n) || v->type.rank != node_out(n)->type.rank || !has_layout(n, (int)(u - n->in)))
+    bool same_rank = n->op == OP_reshape || (n->nout && v->type.rank == node_out(n)->type.rank);
+    if (!may_run_last(n) || !same_rank || !has_layout(n, (int)(u - n->in)))
         return CUT_SINK;
     return l->var[n->id];
 }
@@ -280,7 +322,10 @@ static const bool *choose(Layout *l)
 {
     MinCut *c = mincut_new(l->tmp);
     FOR_EACH_NODE(n, l->g)
-        l->var[n->id] = must_run_last(n) ? CUT_SOURCE : may_run_last(n) ? mincut_node(c) : CUT_SINK;
+        l->var[n->id] = must_run_last(n) ? CUT_SOURCE : may_run_last(n) || l->shuffle[n->id] == n ? mincut_node(c) : CUT_SINK;
+    FOR_EACH_NODE(n, l->g)
+        if (l->shuffle[n->id])
+            l->var[n->id] = l->var[l->shuffle[n->id]->id];
     FOR_EACH_NODE(n, l->g) {
         for (int i = 0; i < n->nout; i++)
             add_value(l, c, &n->out[i]);
@@ -367,7 +412,10 @@ static bool run_last(Layout *l, Node *n)
         Value *v = n->in[i].val;
         if (!v)
             continue;
-        in[i] = !has_layout(n, i) ? in_first(l, &b, v) : v->type.rank == rank ? in_last(l, &b, v) : low_in_last(l, &b, v, rank);
+        if (!has_layout(n, i))
+            in[i] = in_first(l, &b, v);
+        else
+            in[i] = v->type.rank == rank || n->op == OP_reshape ? in_last(l, &b, v) : low_in_last(l, &b, v, rank);
         if (!in[i])
             return false;
     }
@@ -381,6 +429,26 @@ static bool run_last(Layout *l, Node *n)
     l->last[node_out(n)->id] = node_out(made);
     l->replaced[n->id] = true;
     return true;
+}
+
+/* [N, s..., C] -> [N, s..., g, C/g] -> [N, s..., C/g, g] -> [N, s..., C] */
+static bool shuffle_last(Layout *l, Node *n)
+{
+    Builder b = { l->m, l->g, n, n->loc };
+    const Node *split = n->in[0].val->def->in[0].val->def;
+    const Type *wide = &node_out(split)->type;
+    Value *x = in_last(l, &b, split->in[0].val);
+    int rank = wide->rank;
+    Dim dim[MAX_RANK];
+    int64_t perm[MAX_RANK];
+    for (int i = 0; x && i < rank; i++) {
+        dim[i] = i == rank - 2 ? wide->dim[1] : i == rank - 1 ? wide->dim[2] : x->type.dim[i];
+        perm[i] = i == rank - 2 ? rank - 1 : i == rank - 1 ? rank - 2 : i;
+    }
+    Value *turned = x ? mk_transpose_perm(&b, mk_reshape_to(&b, x, rank, dim), perm) : NULL;
+    l->first[node_out(n)->id] = NULL;
+    l->replaced[n->id] = true;
+    return (l->last[node_out(n)->id] = turned ? mk_reshape_to(&b, turned, x->type.rank, x->type.dim) : NULL) != NULL;
 }
 
 /* A transpose reads whichever form there is: last ones with its own permutation behind the one to first. */
@@ -429,7 +497,10 @@ static bool rewrite(Layout *l, const bool *side)
             l->first[n->out[i].id] = &n->out[i];
     FOR_EACH_NODE_SAFE(n, l->g) {
         bool ok, last = side[l->var[n->id]] && l->var[n->id] != CUT_SINK;
-        if (n->op == OP_transpose)
+        if (last && l->shuffle[n->id]) {
+            l->replaced[n->id] = true;
+            ok = l->shuffle[n->id] != n || shuffle_last(l, n);
+        } else if (n->op == OP_transpose)
             ok = run_transpose(l, n);
         else if (last && (must_run_last(n) || rewrite_allowed(l->m, "channels_last", n)))
             ok = run_last(l, n);
@@ -467,7 +538,9 @@ static bool lay_out(Module *m, Graph *g)
     Arena *tmp = arena_new();
     uint32_t nids = m->next_id + 1;
     Layout l = { .m = m, .g = g, .tmp = tmp, .nids = nids, .var = ARENA_ARRAY(tmp, int, nids), .first = ARENA_ARRAY(tmp, Value *, nids),
-                 .last = ARENA_ARRAY(tmp, Value *, nids), .replaced = ARENA_ARRAY(tmp, bool, nids), .sample = sample_symbols(m, tmp) };
+                 .last = ARENA_ARRAY(tmp, Value *, nids), .replaced = ARENA_ARRAY(tmp, bool, nids),
+                 .shuffle = ARENA_ARRAY(tmp, Node *, nids), .sample = sample_symbols(m, tmp) };
+    find_shuffles(&l);
     bool ok = rewrite(&l, choose(&l));
     arena_free(tmp);
     return ok;

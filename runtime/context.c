@@ -136,9 +136,8 @@ int ingot_context_new(const ingot_model *m, ingot_context **ctx, ingot_error *er
 {
     ingot_context plan = { .model = m, .allocate = default_allocate, .release = default_release };
     *ctx = NULL;
-    int status = ingot_model_check(m, err);
-    if (status)
-        return status;
+    if (!m || m->magic != INGOT_ABI_MAGIC || m->abi_version != INGOT_ABI_VERSION)
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "not a model of interface version %u", INGOT_ABI_VERSION);
     char *memory = calloc(1, lay_out(NULL, m, &plan));
     if (!memory)
         return ingot_fail(err, INGOT_ERR_MEMORY, "%s: out of memory", m->name);

@@ -16,58 +16,72 @@
 #include <cpuid.h>
 
 enum Register { EAX, EBX, ECX, EDX };
+enum Leaf { L1, L7, L7_1, L13_1, X1, X8, LEAVES };     /* rows of leaf_number */
 /* Register state that XCR0 must show: none beyond SSE, ymm, zmm and masks, tiles. */
 enum State { PLAIN = 0, YMM = 0x6, ZMM = 0xe6, TILES = 0x60006 };
 
+static const uint32_t leaf_number[LEAVES][2] = { { 1, 0 }, { 7, 0 }, { 7, 1 }, { 13, 1 }, { 0x80000001u, 0 }, { 0x80000008u, 0 } };
+
 typedef struct Feature {
     const char *name;
-    uint32_t leaf, subleaf;
-    unsigned char reg, bit;
+    unsigned char leaf, reg, bit;
     uint32_t state;
 } Feature;
 
+/* What was asked so far: in a virtual machine every CPUID is a trip to the hypervisor, 2 to 70 microseconds. */
+typedef struct Cpu {
+    bool known[LEAVES];
+    uint32_t leaf[LEAVES][4];
+} Cpu;
+
 static const Feature features[] = {
-    { "cx8", 1, 0, EDX, 8, PLAIN }, { "cmov", 1, 0, EDX, 15, PLAIN }, { "mmx", 1, 0, EDX, 23, PLAIN }, { "fxsr", 1, 0, EDX, 24, PLAIN },
-    { "x87", 1, 0, EDX, 0, PLAIN }, { "sse", 1, 0, EDX, 25, PLAIN }, { "sse2", 1, 0, EDX, 26, PLAIN }, { "sse3", 1, 0, ECX, 0, PLAIN },
-    { "pclmul", 1, 0, ECX, 1, PLAIN }, { "ssse3", 1, 0, ECX, 9, PLAIN }, { "fma", 1, 0, ECX, 12, YMM }, { "cx16", 1, 0, ECX, 13, PLAIN },
-    { "sse4.1", 1, 0, ECX, 19, PLAIN }, { "sse4.2", 1, 0, ECX, 20, PLAIN }, { "crc32", 1, 0, ECX, 20, PLAIN }, { "movbe", 1, 0, ECX, 22, PLAIN },
-    { "popcnt", 1, 0, ECX, 23, PLAIN }, { "aes", 1, 0, ECX, 25, PLAIN }, { "xsave", 1, 0, ECX, 27, PLAIN }, { "avx", 1, 0, ECX, 28, YMM },
-    { "f16c", 1, 0, ECX, 29, YMM }, { "rdrnd", 1, 0, ECX, 30, PLAIN },
-    { "fsgsbase", 7, 0, EBX, 0, PLAIN }, { "bmi", 7, 0, EBX, 3, PLAIN }, { "avx2", 7, 0, EBX, 5, YMM }, { "bmi2", 7, 0, EBX, 8, PLAIN },
-    { "invpcid", 7, 0, EBX, 10, PLAIN }, { "avx512f", 7, 0, EBX, 16, ZMM }, { "avx512dq", 7, 0, EBX, 17, ZMM }, { "rdseed", 7, 0, EBX, 18, PLAIN },
-    { "adx", 7, 0, EBX, 19, PLAIN }, { "avx512ifma", 7, 0, EBX, 21, ZMM }, { "clflushopt", 7, 0, EBX, 23, PLAIN }, { "clwb", 7, 0, EBX, 24, PLAIN },
-    { "avx512cd", 7, 0, EBX, 28, ZMM }, { "sha", 7, 0, EBX, 29, PLAIN }, { "avx512bw", 7, 0, EBX, 30, ZMM }, { "avx512vl", 7, 0, EBX, 31, ZMM },
-    { "evex512", 7, 0, EBX, 16, ZMM },
-    { "avx512vbmi", 7, 0, ECX, 1, ZMM }, { "avx512vbmi2", 7, 0, ECX, 6, ZMM }, { "gfni", 7, 0, ECX, 8, PLAIN }, { "vaes", 7, 0, ECX, 9, YMM },
-    { "vpclmulqdq", 7, 0, ECX, 10, YMM }, { "avx512vnni", 7, 0, ECX, 11, ZMM }, { "avx512bitalg", 7, 0, ECX, 12, ZMM },
-    { "avx512vpopcntdq", 7, 0, ECX, 14, ZMM }, { "rdpid", 7, 0, ECX, 22, PLAIN },
-    { "avx512vp2intersect", 7, 0, EDX, 8, ZMM }, { "amx-bf16", 7, 0, EDX, 22, TILES }, { "avx512fp16", 7, 0, EDX, 23, ZMM },
-    { "amx-tile", 7, 0, EDX, 24, TILES }, { "amx-int8", 7, 0, EDX, 25, TILES },
-    { "avxvnni", 7, 1, EAX, 4, YMM }, { "avx512bf16", 7, 1, EAX, 5, ZMM }, { "avxifma", 7, 1, EAX, 23, YMM },
-    { "avxvnniint8", 7, 1, EDX, 4, YMM }, { "avxneconvert", 7, 1, EDX, 5, YMM }, { "avxvnniint16", 7, 1, EDX, 10, YMM },
-    { "xsaveopt", 13, 1, EAX, 0, PLAIN }, { "xsavec", 13, 1, EAX, 1, PLAIN }, { "xsaves", 13, 1, EAX, 3, PLAIN },
-    { "sahf", 0x80000001u, 0, ECX, 0, PLAIN }, { "lzcnt", 0x80000001u, 0, ECX, 5, PLAIN }, { "sse4a", 0x80000001u, 0, ECX, 6, PLAIN },
-    { "prfchw", 0x80000001u, 0, ECX, 8, PLAIN }, { "fma4", 0x80000001u, 0, ECX, 16, YMM }, { "tbm", 0x80000001u, 0, ECX, 21, PLAIN },
-    { "xop", 0x80000001u, 0, ECX, 11, YMM }, { "mwaitx", 0x80000001u, 0, ECX, 29, PLAIN }, { "64bit", 0x80000001u, 0, EDX, 29, PLAIN },
-    { "clzero", 0x80000008u, 0, EBX, 0, PLAIN }, { "wbnoinvd", 0x80000008u, 0, EBX, 9, PLAIN },
+    { "cx8", L1, EDX, 8, PLAIN }, { "cmov", L1, EDX, 15, PLAIN }, { "mmx", L1, EDX, 23, PLAIN }, { "fxsr", L1, EDX, 24, PLAIN },
+    { "x87", L1, EDX, 0, PLAIN }, { "sse", L1, EDX, 25, PLAIN }, { "sse2", L1, EDX, 26, PLAIN }, { "sse3", L1, ECX, 0, PLAIN },
+    { "pclmul", L1, ECX, 1, PLAIN }, { "ssse3", L1, ECX, 9, PLAIN }, { "fma", L1, ECX, 12, YMM }, { "cx16", L1, ECX, 13, PLAIN },
+    { "sse4.1", L1, ECX, 19, PLAIN }, { "sse4.2", L1, ECX, 20, PLAIN }, { "crc32", L1, ECX, 20, PLAIN }, { "movbe", L1, ECX, 22, PLAIN },
+    { "popcnt", L1, ECX, 23, PLAIN }, { "aes", L1, ECX, 25, PLAIN }, { "xsave", L1, ECX, 27, PLAIN }, { "avx", L1, ECX, 28, YMM },
+    { "f16c", L1, ECX, 29, YMM }, { "rdrnd", L1, ECX, 30, PLAIN },
+    { "fsgsbase", L7, EBX, 0, PLAIN }, { "bmi", L7, EBX, 3, PLAIN }, { "avx2", L7, EBX, 5, YMM }, { "bmi2", L7, EBX, 8, PLAIN },
+    { "invpcid", L7, EBX, 10, PLAIN }, { "avx512f", L7, EBX, 16, ZMM }, { "avx512dq", L7, EBX, 17, ZMM }, { "rdseed", L7, EBX, 18, PLAIN },
+    { "adx", L7, EBX, 19, PLAIN }, { "avx512ifma", L7, EBX, 21, ZMM }, { "clflushopt", L7, EBX, 23, PLAIN }, { "clwb", L7, EBX, 24, PLAIN },
+    { "avx512cd", L7, EBX, 28, ZMM }, { "sha", L7, EBX, 29, PLAIN }, { "avx512bw", L7, EBX, 30, ZMM }, { "avx512vl", L7, EBX, 31, ZMM },
+    { "evex512", L7, EBX, 16, ZMM },
+    { "avx512vbmi", L7, ECX, 1, ZMM }, { "avx512vbmi2", L7, ECX, 6, ZMM }, { "gfni", L7, ECX, 8, PLAIN }, { "vaes", L7, ECX, 9, YMM },
+    { "vpclmulqdq", L7, ECX, 10, YMM }, { "avx512vnni", L7, ECX, 11, ZMM }, { "avx512bitalg", L7, ECX, 12, ZMM },
+    { "avx512vpopcntdq", L7, ECX, 14, ZMM }, { "rdpid", L7, ECX, 22, PLAIN },
+    { "avx512vp2intersect", L7, EDX, 8, ZMM }, { "amx-bf16", L7, EDX, 22, TILES }, { "avx512fp16", L7, EDX, 23, ZMM },
+    { "amx-tile", L7, EDX, 24, TILES }, { "amx-int8", L7, EDX, 25, TILES },
+    { "avxvnni", L7_1, EAX, 4, YMM }, { "avx512bf16", L7_1, EAX, 5, ZMM }, { "avxifma", L7_1, EAX, 23, YMM },
+    { "avxvnniint8", L7_1, EDX, 4, YMM }, { "avxneconvert", L7_1, EDX, 5, YMM }, { "avxvnniint16", L7_1, EDX, 10, YMM },
+    { "xsaveopt", L13_1, EAX, 0, PLAIN }, { "xsavec", L13_1, EAX, 1, PLAIN }, { "xsaves", L13_1, EAX, 3, PLAIN },
+    { "sahf", X1, ECX, 0, PLAIN }, { "lzcnt", X1, ECX, 5, PLAIN }, { "sse4a", X1, ECX, 6, PLAIN },
+    { "prfchw", X1, ECX, 8, PLAIN }, { "fma4", X1, ECX, 16, YMM }, { "tbm", X1, ECX, 21, PLAIN },
+    { "xop", X1, ECX, 11, YMM }, { "mwaitx", X1, ECX, 29, PLAIN }, { "64bit", X1, EDX, 29, PLAIN },
+    { "clzero", X8, EBX, 0, PLAIN }, { "wbnoinvd", X8, EBX, 9, PLAIN },
 };
 
-/* XCR0: the register sets that the system saves; 0 without OSXSAVE. */
-static uint32_t saved_state(void)
+static const uint32_t *read_leaf(Cpu *cpu, enum Leaf i)
 {
-    uint32_t a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1))
+    uint32_t *r = cpu->leaf[i];
+    if (!cpu->known[i] && !__get_cpuid_count(leaf_number[i][0], leaf_number[i][1], &r[EAX], &r[EBX], &r[ECX], &r[EDX]))
+        memset(r, 0, sizeof cpu->leaf[i]);      /* a CPU older than the leaf */
+    cpu->known[i] = true;
+    return r;
+}
+
+/* XCR0: the register sets that the system saves; 0 without OSXSAVE. */
+static uint32_t saved_state(Cpu *cpu)
+{
+    uint32_t a, d;
+    if (!(read_leaf(cpu, L1)[ECX] >> 27 & 1))
         return 0;
     __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
     return a;
 }
 
-static bool has(const Feature *f)
+static bool has(Cpu *cpu, const Feature *f)
 {
-    uint32_t r[4];
-    if (f->state && (saved_state() & f->state) != f->state)
-        return false;
-    return __get_cpuid_count(f->leaf, f->subleaf, &r[EAX], &r[EBX], &r[ECX], &r[EDX]) && (r[f->reg] >> f->bit & 1);
+    return (!f->state || (saved_state(cpu) & f->state) == f->state) && (read_leaf(cpu, f->leaf)[f->reg] >> f->bit & 1);
 }
 
 #elif defined(__aarch64__) || defined(__arm__)
@@ -94,8 +108,13 @@ static const Feature features[] = {
 #endif
 };
 
-static bool has(const Feature *f)
+typedef struct Cpu {
+    char none;                          /* getauxval is cheap */
+} Cpu;
+
+static bool has(Cpu *cpu, const Feature *f)
 {
+    (void)cpu;
     return getauxval(f->vector) >> f->bit & 1;
 }
 
@@ -110,8 +129,13 @@ typedef struct Feature {
 
 static const Feature features[] = { { "a", 0 }, { "c", 2 }, { "d", 3 }, { "f", 5 }, { "m", 12 }, { "v", 21 } };
 
-static bool has(const Feature *f)
+typedef struct Cpu {
+    char none;
+} Cpu;
+
+static bool has(Cpu *cpu, const Feature *f)
 {
+    (void)cpu;
     return getauxval(AT_HWCAP) >> f->bit & 1;
 }
 
@@ -119,23 +143,30 @@ static bool has(const Feature *f)
 #error "cpu.c: add this machine's features"
 #endif
 
-bool ingot_cpu_has(const char *feature)
+static bool has_named(Cpu *cpu, const char *feature)
 {
     for (size_t i = 0; i < sizeof features / sizeof *features; i++)
         if (!strcmp(features[i].name, feature))
-            return has(&features[i]);
+            return has(cpu, &features[i]);
     return false;
+}
+
+bool ingot_cpu_has(const char *feature)
+{
+    Cpu cpu = { 0 };
+    return has_named(&cpu, feature);
 }
 
 int ingot_cpu_lacks(const char *features_needed, char *name, size_t name_bytes)
 {
+    Cpu cpu = { 0 };
     size_t n;
     for (const char *at = features_needed; *at; at += n + (at[n] == ',')) {
         char one[32] = "";
         n = strcspn(at, ",");
         if (n < sizeof one)
             memcpy(one, at, n);         /* a longer name is nobody's: it stays "" */
-        if (n && !ingot_cpu_has(one)) {
+        if (n && !has_named(&cpu, one)) {
             snprintf(name, name_bytes, "%.*s", (int)n, at);
             return 1;
         }

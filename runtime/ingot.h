@@ -52,7 +52,7 @@ int64_t ingot_count(const ingot_tensor *t);
 int ingot_open(const char *path, ingot_file **file, ingot_error *err);
 void ingot_close(ingot_file *file);                             /* NULL is fine */
 const ingot_model *ingot_file_model(const ingot_file *file);    /* lives as long as file; see ingot_abi.h for its ports and symbols */
-/* The same checks for a model that is linked into the program: ABI version and CPU features. */
+/* The same checks (ABI version, CPU features) for a model that is linked into the program; call it once before the first context. */
 int ingot_model_check(const ingot_model *m, ingot_error *err);
 /* The first name in the comma-separated list of LLVM CPU features that this CPU lacks (or nobody knows), copied to name; false: has all. */
 int ingot_cpu_lacks(const char *features, char *name, size_t name_bytes);

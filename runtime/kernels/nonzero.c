@@ -13,6 +13,8 @@ K_KERNEL(nonzero)
     int64_t n = k_count(x), count = 0, *to = c->out[0].data;
     for (int64_t i = 0; i < n; i++)
         count += is_nonzero(x, i);
+    if (count > c->out[0].dim[1])
+        return K_BAD_SHAPE;
     c->out[0].dim[1] = count;
     for (int64_t i = 0, column = 0; i < n; i++) {
         if (!is_nonzero(x, i))

@@ -170,17 +170,25 @@ static int64_t nearest_source(const Resize *r, double x)
     return (int64_t)below + up;
 }
 
+static void leave_out(const Axis *a, int64_t o)
+{
+    for (int64_t t = o * a->taps; t < (o + 1) * a->taps; t++) {
+        a->source[t] = -1;
+        a->weight[t] = 0;
+    }
+}
+
 static void fill_axis(const Resize *r, int k, Axis *a)
 {
     bool crop = r->coord == k_word("tf_crop_and_resize");
     for (int64_t o = 0; o < a->out; o++) {
         double x = coordinate(r, k, o);
-        if (r->mode == NEAREST)
+        if (crop && !(x >= 0 && x <= (double)(a->in - 1)))
+            leave_out(a, o);
+        else if (r->mode == NEAREST)
             a->source[o] = clamp(nearest_source(r, x), a->in);
         else
             weigh(r, k, a, o, x);
-        if (crop && (x < 0 || x > (double)(a->in - 1)))
-            a->source[o * a->taps] = -1;
     }
 }
 
@@ -291,7 +299,7 @@ static void blend_row(const Axis *w, const float *top, const float *bottom, floa
 
 static void resize_bilinear(const Resize *r, const Axis *axis)
 {
-    static const Axis whole = { 1, 1, 2, (int64_t[]){ 0, 0 }, (double[]){ 1, 0 }, true };
+    Axis whole = { 1, 1, 2, (int64_t[]){ 0, 0 }, (double[]){ 1, 0 }, true };
     int last = r->x->rank - 1;
     while (!axis[last].active)
         last--;
@@ -363,7 +371,7 @@ K_KERNEL(resize)
     if (!k_count(r.x))
         return K_BAD_SHAPE;
     for (int k = 0; k < r.x->rank; k++)
-        if (!(scale_of(&r, k) > 0))
+        if (!(scale_of(&r, k) > 1e-7 && scale_of(&r, k) < 1e7))
             return K_BAD_VALUE;
     int64_t tables = place_axes(&r, axis, c->scratch);
     for (int k = 0; k < r.x->rank; k++)

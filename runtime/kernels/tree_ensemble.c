@@ -39,8 +39,3 @@ K_KERNEL(tree_ensemble)
     }
     return status;
 }
-
-K_SCRATCH(tree_ensemble)
-{
-    return c->out[0].dim[1];
-}

@@ -34,6 +34,12 @@ static int inspect_command(int argc, char **argv)
     return status >= 0 ? status : tool_inspect_file(model.v[0], json);
 }
 
+static int later_command(int argc, char **argv)
+{
+    (void)argc;
+    return tool_fail("'ingot-run %s' comes in a later version than " INGOT_VERSION, argv[0]);
+}
+
 typedef struct Subcommand {
     const char *name;
     int (*main)(int argc, char **argv);
@@ -44,6 +50,8 @@ static const Subcommand subcommands[] = {
     { "run", run_command, "run a model once" },
     { "bench", bench_command, "time a model" },
     { "inspect", inspect_command, "print what a model needs and gives" },
+    { "eval", later_command, "measure top-1 and top-5 accuracy" },
+    { "test", later_command, "run a model on ONNX test data" },
     { NULL, NULL, NULL },
 };
 
@@ -68,6 +76,6 @@ int main(int argc, char **argv)
         if (!strcmp(argv[1], s->name))
             return s->main(argc - 1, argv + 1);
     const char *near = options_nearest(argv[1], subcommands, sizeof *subcommands);
-    fprintf(stderr, "ingot-run: unknown command '%s'%s%s (see 'ingot-run --help')\n", argv[1], near ? "; did you mean " : "", near ? near : "");
+    fprintf(stderr, "ingot-run: unknown command '%s'%s%s%s (see 'ingot-run --help')\n", argv[1], near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return 2;
 }

@@ -298,7 +298,7 @@ static void refuses_explosion(void **state)
     Msg *m = model_of(GRAPH(call("f0", "x", "y")));
     put_msg(m, 8, opset("local", 1));
     for (int i = 0; i < 40; i++) {
-        char name[8], next[8];
+        char name[16], next[16];
         snprintf(name, sizeof name, "f%d", i);
         snprintf(next, sizeof next, "f%d", i + 1);
         Msg *f = msg_new();

@@ -113,7 +113,7 @@ static inline const Tensor *fix_eval_with(Fix *f, EvalEnv *e, Value *v)
 static inline const Tensor *fix_eval(Fix *f, Value *v)
 {
     int64_t syms[64] = { 0 };
-    return v ? fix_eval_with(f, &(EvalEnv){ f->a, f->b.m, syms }, v) : NULL;
+    return v ? fix_eval_with(f, &(EvalEnv){ .arena = f->a, .m = f->b.m, .syms = syms }, v) : NULL;
 }
 
 static inline void expect_type(Fix *f, const Value *v, const char *text)
