@@ -63,6 +63,8 @@ bool weights_write(const Weights *w, FILE *f);                      /* the whole
 /* The symbol of the blob (hidden, in .rodata of the weights object). */
 LLVMValueRef cg_weights_base(Codegen *cg);
 const char *cg_weights_symbol(Codegen *cg);
+/* Address of a constant's elements, row-major. */
+LLVMValueRef cg_constant_data(Codegen *cg, const Tensor *t);
 
 /* ---- object.c, link.c, archive.c, header.c: files ---- */
 

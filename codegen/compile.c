@@ -14,6 +14,7 @@
 
 #include "cg.h"
 #include "gen.h"
+#include "outfile.h"
 
 OutputKind output_kind_of(const char *path, bool *ok)
 {
@@ -155,12 +156,22 @@ static bool generate(Codegen *cg, Phases *time)
     return ok;
 }
 
+/* A folder that is missing or closed is noticed before the work. */
+static bool can_write(Diag *d, const char *path)
+{
+    OutFile o;
+    if (!outfile_open(&o, d, path))
+        return false;
+    outfile_abandon(&o);
+    return true;
+}
+
 bool compile_module(Module *m, const CompileOptions *opt)
 {
     Codegen cg = { .arena = m->arena, .m = m, .opt = opt, .weights = weights_new(m->arena) };
     Phases time = { .print = opt->time };
     clock_gettime(CLOCK_MONOTONIC, &time.last);
-    if (!target_resolve(m->arena, m->diag, opt->target, opt->cpu, &cg.target))
+    if (!can_write(m->diag, opt->output) || !target_resolve(m->arena, m->diag, opt->target, opt->cpu, &cg.target))
         return false;
     bool ok = generate(&cg, &time) && write_files(&cg, &time);
     backend_close(&cg);

@@ -46,7 +46,6 @@ LLVMTypeRef cg_compute_type(Codegen *cg, DType t, int lanes)
 
 static bool is_float(DType t) { return dtype_table[t].cls == CLS_FLOAT; }
 static int width_of(DType t) { return t == DT_bool ? 1 : 8 * dtype_bytes(t); }
-static bool is_x86(const Codegen *cg) { return !strcmp(cg->target.family, "x86_64"); }
 static bool is_aarch64(const Codegen *cg) { return !strcmp(cg->target.family, "aarch64"); }
 
 /* ---- constants and calls ---- */
@@ -268,25 +267,31 @@ static bool splat_number(Val v, double *x)
     return *x == *x;
 }
 
-/* The instruction maxps(x, y), minps(x, y): y if the two are equal or not ordered. */
-static Val x86_compare(const Emit *e, Val x, Val y, bool max)
+/* CPUs with an instruction that treats NaN and zeros as scalar.def says. (LLVM 19 cannot select llvm.maximum for f64 on 32-bit ARM.) */
+static bool has_extreme(const Emit *e)
+{
+    return is_aarch64(e->cg) || !strcmp(e->cg->target.family, "riscv64") || (target_has(&e->cg->target, "neon") && e->type == DT_f32);
+}
+
+/* What x86's maxps(x, y), minps(x, y) give: y if the two are equal or not ordered. */
+static Val plain_extreme(const Emit *e, Val x, Val y, bool max)
 {
     return select_of(e, LLVMBuildFCmp(B, max ? LLVMRealOGT : LLVMRealOLT, x, y, ""), x, y);
 }
 
 /* A number k as first operand: NaN comes out by itself, and of two zeros x. That is wrong for max(0, -0), where adding 0 helps. */
-static Val x86_extreme_with(const Emit *e, Val constant, double k, Val x, bool max)
+static Val extreme_with_number(const Emit *e, Val constant, double k, Val x, bool max)
 {
-    Val r = x86_compare(e, constant, x, max);
+    Val r = plain_extreme(e, constant, x, max);
     return max && k == 0 && !__builtin_signbit(k) ? LLVMBuildFAdd(B, r, constant, "") : r;
 }
 
 /* Both orders differ only for zeros of two signs and for NaN. OR keeps -0 and keeps a NaN one; AND keeps +0, but then NaN must be put back: a
  * comparison's mask is one. (llvm.maximum is slower, and wrong on operands that come from half precision.) */
-static Val x86_extreme(const Emit *e, Val x, Val y, bool max)
+static Val extreme_of_both(const Emit *e, Val x, Val y, bool max)
 {
     LLVMTypeRef bits = with_lanes(int_type(e->cg, dtype_bytes(e->type)), e->lanes);
-    Val a = LLVMBuildBitCast(B, x86_compare(e, x, y, max), bits, ""), b = LLVMBuildBitCast(B, x86_compare(e, y, x, max), bits, "");
+    Val a = LLVMBuildBitCast(B, plain_extreme(e, x, y, max), bits, ""), b = LLVMBuildBitCast(B, plain_extreme(e, y, x, max), bits, "");
     Val r = max ? LLVMBuildAnd(B, a, b, "") : LLVMBuildOr(B, a, b, "");
     if (max)
         r = LLVMBuildOr(B, r, LLVMBuildSExt(B, LLVMBuildFCmp(B, LLVMRealUNO, x, y, ""), bits, ""), "");
@@ -296,12 +301,12 @@ static Val x86_extreme(const Emit *e, Val x, Val y, bool max)
 static Val float_extreme(const Emit *e, Val x, Val y, bool max)
 {
     double k;
-    if (!is_x86(e->cg))
+    if (has_extreme(e))
         return intrinsic2(e->cg, max ? "llvm.maximum" : "llvm.minimum", x, y);
     bool y_constant = splat_number(y, &k);
     if ((y_constant || splat_number(x, &k)) && (max || k != 0 || !__builtin_signbit(k)))
-        return x86_extreme_with(e, y_constant ? y : x, k, y_constant ? x : y, max);
-    return x86_extreme(e, x, y, max);
+        return extreme_with_number(e, y_constant ? y : x, k, y_constant ? x : y, max);
+    return extreme_of_both(e, x, y, max);
 }
 
 static Val int_extreme(const Emit *e, Val x, Val y, bool max)

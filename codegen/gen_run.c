@@ -215,7 +215,7 @@ static LLVMValueRef storage_pointer(Run *r, const Storage *s, const Value *v)
     case ST_ARENA: return cg_gep_bytes(cg, r->workspace, cg_dim(cg, r->state, s->offset));
     case ST_INPUT: return field(r, r->tensor_type, tensor_at(r, CALL_INPUT, s->index), TENSOR_DATA, cg->ptr);
     case ST_OUTPUT: return cg_get(cg, r->output[s->index]);
-    case ST_CONST: return weight_pointer(r, weights_add_plain(cg->weights, value_constant(v)));
+    case ST_CONST: return cg_constant_data(cg, value_constant(v));
     case ST_ALIAS: return storage_pointer(r, &s->of->storage, s->of);
     case ST_HEAP: return cg_get(cg, r->heap[s->index]);
     default: cg->error = "a value without storage reached codegen"; return LLVMConstNull(cg->ptr);
@@ -427,7 +427,7 @@ static RunFn *const runner[OP_count] = {
 static void run_graph(Run *r, const Graph *g)
 {
     FOR_EACH_NODE(n, g) {
-        for (int i = 0; i < n->nout; i++)
+        for (int i = 0; i < n->nout && n->op != OP_if; i++)     /* those of an `if` are prepared where a branch computes them */
             prepare_result(r, n, &n->out[i]);
         RunFn *run = runner[n->op] ? runner[n->op] : op_table[n->op].flags & OPF_KERNEL ? call_irregular : launch_kernel;
         run(r, n);

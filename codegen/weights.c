@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cg.h"
+#include "ingot_abi.h"
 
 enum { ALIGNMENT = 64, SMALL = 4096, BUCKETS = 1024 };
 
@@ -159,4 +160,37 @@ LLVMValueRef cg_weights_base(Codegen *cg)
     LLVMSetGlobalConstant(base, true);
     LLVMSetAlignment(base, ALIGNMENT);
     return base;
+}
+
+/* Strings are pointers, which a file cannot hold: they become constants of the module, laid out as ingot_string (16 bytes on every machine). */
+static LLVMValueRef string_constant(Codegen *cg, const ingot_string *s)
+{
+    LLVMValueRef text = LLVMConstStringInContext2(cg->llvm, s->bytes ? s->u.data : "", (size_t)s->bytes, true);
+    LLVMValueRef data = LLVMAddGlobal(cg->mod, LLVMTypeOf(text), "text"), bytes = LLVMConstInt(cg->i64, s->bytes, false);
+    LLVMSetInitializer(data, text);
+    LLVMSetGlobalConstant(data, true);
+    LLVMSetLinkage(data, LLVMPrivateLinkage);
+    if (cg->target.is_64bit)
+        return LLVMConstStructInContext(cg->llvm, (LLVMValueRef[]){ data, bytes }, 2, false);
+    return LLVMConstStructInContext(cg->llvm, (LLVMValueRef[]){ data, LLVMConstNull(cg->i32), bytes }, 3, false);
+}
+
+static LLVMValueRef string_table(Codegen *cg, const Tensor *t)
+{
+    LLVMValueRef *item = ARENA_ARRAY(cg->arena, LLVMValueRef, t->count);
+    for (int64_t i = 0; i < t->count; i++)
+        item[i] = string_constant(cg, (const ingot_string *)t->data + (t->splat ? 0 : i));
+    LLVMValueRef init = LLVMConstArray2(LLVMTypeOf(item[0]), item, (uint64_t)t->count), table = LLVMAddGlobal(cg->mod, LLVMTypeOf(init), "strings");
+    LLVMSetInitializer(table, init);
+    LLVMSetGlobalConstant(table, true);
+    LLVMSetLinkage(table, LLVMPrivateLinkage);
+    return table;
+}
+
+LLVMValueRef cg_constant_data(Codegen *cg, const Tensor *t)
+{
+    if (t->dtype == DT_str && t->count)
+        return string_table(cg, t);
+    LLVMValueRef offset = LLVMConstInt(cg->i64, weights_add_plain(cg->weights, t), false);
+    return LLVMBuildGEP2(cg->b, cg->i8, cg_weights_base(cg), &offset, 1, "");
 }

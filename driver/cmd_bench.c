@@ -24,7 +24,7 @@ int cmd_bench(int argc, char **argv)
         status = pipeline_check(&c, &b);
     if (status >= 0)
         return status;
-    if (path_ends_in(model.v[0], ".so"))
+    if (tool_is_compiled(model.v[0]))
         return tool_bench_file(model.v[0], model.v[0], &o);
     b.dim = o.feed.dim;                 /* sizes are fixed when the model is compiled */
     o.feed.dim = (TextList){ 0 };

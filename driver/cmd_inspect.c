@@ -79,5 +79,5 @@ int cmd_inspect(int argc, char **argv)
     int status = options_parse(&c, table, argc, argv, &model);
     if (status >= 0)
         return status;
-    return path_ends_in(model.v[0], ".so") ? tool_inspect_file(model.v[0], json) : inspect_source(model.v[0], &b, json);
+    return tool_is_compiled(model.v[0]) ? tool_inspect_file(model.v[0], json) : inspect_source(model.v[0], &b, json);
 }

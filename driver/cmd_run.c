@@ -51,7 +51,7 @@ int cmd_run(int argc, char **argv)
         status = pipeline_check(&c, &b);
     if (status >= 0)
         return status;
-    if (path_ends_in(model.v[0], ".so"))
+    if (tool_is_compiled(model.v[0]))
         return eval ? options_misuse(&c, "--eval needs an .onnx, not a compiled model") : tool_run_file(model.v[0], &o);
     move_dims(&o.feed, &b);
     return eval ? run_evaluated(model.v[0], &o, &b) : run_compiled(model.v[0], &o, &b);

@@ -31,12 +31,12 @@ int main(int argc, char **argv)
     if (argc < 2)
         return print_usage(stderr, 2);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
-        return print_usage(stdout, 0);
+        return tool_finish(print_usage(stdout, 0));
     if (!strcmp(argv[1], "--version"))
         return puts("ingot " INGOT_VERSION), 0;
     for (const Subcommand *s = subcommands; s->name; s++)
         if (!strcmp(argv[1], s->name))
-            return s->main(argc - 1, argv + 1);
+            return tool_finish(s->main(argc - 1, argv + 1));
     const char *near = options_nearest(argv[1], subcommands, sizeof *subcommands);
     fprintf(stderr, "ingot: unknown command '%s'%s%s%s (see 'ingot --help')\n", argv[1], near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return 2;

@@ -98,6 +98,13 @@ bool pipeline_optimize(Module *m, const BuildOptions *o, const char *output)
     return passes_run(m, &p);
 }
 
+/* --passes and --stop-after may leave out what code generation needs. */
+static bool check_planned(Module *m)
+{
+    return (m->graph->props & GP_PLANNED) ||
+           diag_error(m->diag, (Loc){ .file = m->file }, "the passes that were asked for do not end with 'plan', so there is nothing to make code from; 'ingot dump' shows the graph");
+}
+
 bool pipeline_module(Module *m, const BuildOptions *o, const CompileOptions *out)
 {
     CompileOptions code = *out;
@@ -106,7 +113,7 @@ bool pipeline_module(Module *m, const BuildOptions *o, const CompileOptions *out
     code.opt_level = o->level[0] - '0';
     code.time = o->time;
     code.fast_math = o->fast_math;
-    return pipeline_optimize(m, o, out->output) && compile_module(m, &code);
+    return pipeline_optimize(m, o, out->output) && check_planned(m) && compile_module(m, &code);
 }
 
 bool pipeline_file(const char *path, const BuildOptions *o, const CompileOptions *out, BuildReport *report)

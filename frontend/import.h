@@ -25,6 +25,9 @@ typedef struct Importer {
 typedef bool ImportFn(Importer *c);
 #define ONNX(domain, name, min_opset, max_opset, import_fn) ImportFn import_fn;
 #include "onnx_ops.def"
+/* Of an operator that is an elementwise core op: one for each, by itself. */
+#define EW(name, arity, types, result, formula) ImportFn import_ew_##name;
+#include "ops.def"
 
 /* ---- inputs and outputs ---- */
 int in_count(const Importer *c);                    /* inputs listed, absent ones included */

@@ -59,14 +59,9 @@ static Value *mask_bias(Builder *b, Value *mask, Dim keys, DType t)
         return NULL;
     Value *bias = mask->type.dtype == DT_bool ? bias_of(b, mask, t) : mk_cast_to(b, mask, t);
     int rank = value_rank(mask);
-    if (!rank || value_dim(mask, rank - 1) == keys || dim_is(value_dim(mask, rank - 1), 1))
+    if (!rank || dim_is(value_dim(mask, rank - 1), 1))
         return bias;
-    Dim before[MAX_RANK], after[MAX_RANK];
-    for (int i = 0; i < rank; i++)
-        before[i] = after[i] = dim_const(b->m->dims, 0);
-    after[rank - 1] = dim_sub(b->m->dims, keys, value_dim(mask, rank - 1));
-    return mk_pad(b, IN(bias, mk_scalar(b, t, -(double)INFINITY)),
-                  (Attr_pad){ .before = dims_copy(b->m, rank, before), .after = dims_copy(b->m, rank, after), .mode = "constant" });
+    return mk_pad_end(b, bias, rank - 1, keys, mk_scalar(b, t, -(double)INFINITY));
 }
 
 static Value *added_bias(Builder *b, Value *bias, Value *more)

@@ -215,21 +215,26 @@ static bool one_target(const Forest *f)
     return true;
 }
 
-/* Two classes of which the trees score one: s. Probabilities (no weight is negative) give 1 - s and s, and s > 0.5 decides; margins give -s
- * and s, and s > 0 decides. */
+/* The two scores where the trees speak of the first class only: probabilities s and 1 - s (no weight is negative), or margins. */
+static Value *both_scores(Importer *c, Value *s, bool probabilities)
+{
+    Builder *b = &c->b;
+    bool logistic = !strcmp(attr_s(c, "post_transform", "NONE"), "LOGISTIC");
+    Value *other = probabilities && !logistic ? mk_sub(b, mk_k(b, s, 1), s) : mk_neg(b, s), *both = mk_concat2(b, other, s, 1);
+    return logistic ? mk_sigmoid(b, both) : both;
+}
+
+/* Two classes of which the trees score one: a score above 0.5 (probabilities) or 0 (margins) means the second class, whichever is scored. */
 static bool binary_classes(Importer *c, const Forest *f, Value *scores, const MlLabels *labels)
 {
     Builder *b = &c->b;
-    bool probabilities = all_nonnegative(f);
-    int64_t target = f->nentry ? f->target[0] : 0;
+    bool probabilities = all_nonnegative(f), second = f->nentry && f->target[0] == 1;
     FloatVec base = numbers(c, "base_values");
-    Value *s = mk_range_slice(b, scores, 1, target, 1);
-    if (base.n)
-        s = mk_shifted(b, s, base.v[target < base.n ? target : 0]);
-    Value *other = probabilities ? mk_sub(b, mk_k(b, s, 1), s) : mk_neg(b, s);
-    Value *is_second = mk_lt(b, mk_k(b, s, probabilities ? 0.5 : 0), s), *both = mk_concat2(b, other, s, 1);
-    if (!probabilities && !strcmp(attr_s(c, "post_transform", "NONE"), "LOGISTIC"))
-        both = mk_sigmoid(b, both);
+    Value *with_base = base.n == 2 ? add_base(c, scores) : scores, *s = mk_range_slice(b, with_base, 1, second, 1);
+    if (base.n == 1)
+        s = mk_shifted(b, s, base.v[0]);
+    Value *is_second = mk_lt(b, mk_k(b, s, probabilities ? 0.5 : 0), s);
+    Value *both = second ? ml_post_transform(c, with_base) : both_scores(c, s, probabilities);
     return ml_set_labels(c, 0, mk_cast_to(b, mk_drop_axes(b, is_second, 1, (int64_t[]){ 1 }), DT_i64), labels) &&
            set_out(c, 1, mk_cast_to(b, both, DT_f32));
 }

@@ -10,37 +10,6 @@
 
 /* ---- one core op each ---- */
 
-#define UNARY(fn, op) bool import_##fn(Importer *c) { OUT(c, mk_##op(&c->b, in(c, 0))); }
-UNARY(abs, abs)
-UNARY(neg, neg)
-UNARY(sign, sign)
-UNARY(floor, floor)
-UNARY(ceil, ceil)
-UNARY(round, round)
-UNARY(sqrt, sqrt)
-UNARY(exp, exp)
-UNARY(log, log)
-UNARY(sin, sin)
-UNARY(cos, cos)
-UNARY(tan, tan)
-UNARY(asin, asin)
-UNARY(acos, acos)
-UNARY(atan, atan)
-UNARY(sinh, sinh)
-UNARY(cosh, cosh)
-UNARY(tanh, tanh)
-UNARY(asinh, asinh)
-UNARY(acosh, acosh)
-UNARY(atanh, atanh)
-UNARY(erf, erf)
-UNARY(relu, relu)
-UNARY(sigmoid, sigmoid)
-UNARY(softplus, softplus)
-UNARY(not, not)
-UNARY(bitwise_not, bit_not)
-UNARY(isnan, isnan)
-#undef UNARY
-
 /* Operand 1, reshaped so that NumPy broadcasting places it where opsets below 7 say: from `axis` on, else at the end. */
 static Value *second(Importer *c)
 {
@@ -54,21 +23,14 @@ static Value *second(Importer *c)
     return after > 0 ? mk_insert_axes(&c->b, y, value_rank(y), (int)after) : y;
 }
 
-#define BINARY(fn, op) bool import_##fn(Importer *c) { OUT(c, mk_##op(&c->b, in(c, 0), second(c))); }
-BINARY(add, add)
-BINARY(sub, sub)
-BINARY(mul, mul)
-BINARY(div, div)
-BINARY(equal, eq)
-BINARY(less, lt)
-BINARY(less_or_equal, le)
-BINARY(and, and)
-BINARY(or, or)
-BINARY(xor, xor)
-BINARY(bitwise_and, bit_and)
-BINARY(bitwise_or, bit_or)
-BINARY(bitwise_xor, bit_xor)
-#undef BINARY
+static bool import_elementwise(Importer *c, OpCode op)
+{
+    Value *v[] = { in(c, 0), second(c), in(c, 2) };
+    OUT(c, build_op(&c->b, op, (Inputs){ op_table[op].min_in, v }, NULL));
+}
+
+#define EW(name, arity, types, result, formula) bool import_ew_##name(Importer *c) { return import_elementwise(c, OP_##name); }
+#include "ops.def"
 
 bool import_greater(Importer *c)
 {
@@ -78,11 +40,6 @@ bool import_greater(Importer *c)
 bool import_greater_or_equal(Importer *c)
 {
     OUT(c, mk_le(&c->b, second(c), in(c, 0)));
-}
-
-bool import_where(Importer *c)
-{
-    OUT(c, mk_where(&c->b, in(c, 0), in(c, 1), in(c, 2)));
 }
 
 bool import_mod(Importer *c)

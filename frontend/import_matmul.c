@@ -254,7 +254,8 @@ static Term combine_matmul(Builder *b, const Term *x, const Term *y, const Roles
 {
     Term z = { NULL, r->batch };
     Dim d[MAX_RANK];
-    Value *v = mk_matmul(b, IN(term_matrix(b, x, &r->batch, &r->left, &r->sum), term_matrix(b, y, &r->batch, &r->sum, &r->right)), (Attr_matmul){ 0 });
+    Value *rows = term_matrix(b, x, &r->batch, &r->left, &r->sum), *columns = term_matrix(b, y, &r->batch, &r->sum, &r->right);
+    Value *v = mk_matmul(b, IN(rows, columns), (Attr_matmul){ 0 });
     labels_append(&z.label, &r->left);
     labels_append(&z.label, &r->right);
     if (!v || z.label.n > MAX_RANK)

@@ -193,7 +193,7 @@ bool import_binarizer(Importer *c)
     OUT(c, x ? mk_cast_to(b, mk_lt(b, mk_k(b, x, attr_f(c, "threshold", 0)), x), x->type.dtype) : NULL);
 }
 
-/* Rows over their largest magnitude, sum of magnitudes, or length; rows of zeros stay. */
+/* Rows over their largest element, sum of magnitudes, or length; where that is zero they stay. */
 bool import_normalizer(Importer *c)
 {
     Builder *b = &c->b;
@@ -205,7 +205,7 @@ bool import_normalizer(Importer *c)
         return import_fail(c, "a scalar has no rows");
     int64_t axis = value_rank(x) - 1;
     if (!strcmp(norm, "MAX"))
-        size = mk_reduce_axes(b, "max", mk_abs(b, x), 1, &axis);
+        size = mk_reduce_axes(b, "max", x, 1, &axis);
     else if (!strcmp(norm, "L1") || !strcmp(norm, "L2"))
         size = mk_lp_norm(b, x, 1, &axis, norm[1] - '0');
     else
@@ -223,7 +223,8 @@ bool import_imputer(Importer *c)
     bool real = dtype_is_float(x->type.dtype);
     IntVec ints = attr_ints(c, "imputed_value_int64s");
     double replaced = real ? attr_f(c, "replaced_value_float", 0) : (double)attr_i(c, "replaced_value_int64", 0);
-    Value *imputed = real ? mk_floats(b, x->type.dtype, attr_floats(c, "imputed_value_floats")) : mk_cast_to(b, mk_ints(b, ints.n, ints.v), x->type.dtype);
+    Value *imputed = real ? mk_floats(b, x->type.dtype, attr_floats(c, "imputed_value_floats"))
+                          : mk_cast_to(b, mk_ints(b, ints.n, ints.v), x->type.dtype);
     Value *missing = isnan(replaced) ? mk_isnan(b, x) : mk_eq(b, x, mk_k(b, x, replaced));
     OUT(c, mk_where(b, missing, imputed, x));
 }

@@ -61,7 +61,8 @@ static bool window_of(Importer *c, const Value *x, const Value *w, Window *out)
         if (!dim_is_const(size))
             return import_unsupported(c, "a weight whose window has a symbolic size");
         if (has_attr(c, "kernel_shape") && out->kernel[k] != size->k)
-            return import_fail(c, "kernel_shape says %lld along spatial axis %d, the weight has %lld", (long long)out->kernel[k], k, (long long)size->k);
+            return import_fail(c, "kernel_shape says %lld along spatial axis %d, the weight has %lld", (long long)out->kernel[k], k,
+                               (long long)size->k);
         out->kernel[k] = size->k;
         if (out->strides[k] < 1 || out->dilations[k] < 1 || out->kernel[k] < 1)
             return import_fail(c, "kernel, stride and dilation must be 1 or more");
@@ -106,10 +107,7 @@ static Value *window_pad(Builder *b, Value *x, Window *w, double fill)
         w->pads[k] = before[2 + k]->k;
         w->pads[w->spatial + k] = after[2 + k]->k;
     }
-    if (!symbolic)
-        return x;
-    int rank = value_rank(x);
-    return mk_pad(b, IN(x, mk_k(b, x, fill)), (Attr_pad){ .before = dims_copy(b->m, rank, before), .after = dims_copy(b->m, rank, after), .mode = "constant" });
+    return symbolic ? mk_padded(b, x, before, after, mk_k(b, x, fill)) : x;
 }
 
 static IntVec kept(Builder *b, int n, const int64_t *v)
@@ -288,14 +286,9 @@ static DimVec unpooled_shape(Builder *b, const Value *x, const Window *w)
 /* A larger output_shape is filled up with zeros behind. */
 static Value *grow_to(Builder *b, Value *x, DimVec shape)
 {
-    Dim before[MAX_RANK], after[MAX_RANK];
-    if (!x)
-        return NULL;
-    for (int i = 0; i < shape.n; i++) {
-        before[i] = dim_const(b->m->dims, 0);
-        after[i] = dim_sub(b->m->dims, shape.v[i], value_dim(x, i));
-    }
-    return mk_pad(b, IN(x), (Attr_pad){ .before = dims_copy(b->m, shape.n, before), .after = dims_copy(b->m, shape.n, after), .mode = "constant" });
+    for (int i = 0; i < shape.n; i++)
+        x = mk_pad_end(b, x, i, shape.v[i], NULL);
+    return x;
 }
 
 bool import_max_unpool(Importer *c)
@@ -380,7 +373,8 @@ static Value *cut_pads(Builder *b, Value *y, const Blocks *k)
         steps[i] = 1;
     }
     int rank = 1 + k->s;
-    return mk_slice(b, IN(y), (Attr_slice){ .starts = dims_copy(b->m, rank, starts), .sizes = dims_copy(b->m, rank, sizes), .steps = ints_copy(b->m, rank, steps) });
+    return mk_slice(b, IN(y), (Attr_slice){ .starts = dims_copy(b->m, rank, starts), .sizes = dims_copy(b->m, rank, sizes),
+                                            .steps = ints_copy(b->m, rank, steps) });
 }
 
 static Dim product_of(Builder *b, int n, const Dim *d)

@@ -35,7 +35,10 @@ static Value *batch_norm(Builder *b, Value *x, Value *scale, Value *shift, Value
 /* momentum * old + (1 - momentum) * now */
 static Value *running(Builder *b, Value *old, Value *now, double momentum)
 {
-    return old && now ? mk_cast_to(b, mk_add(b, mk_scaled(b, mk_cast_to(b, old, now->type.dtype), momentum), mk_scaled(b, now, 1 - momentum)), old->type.dtype) : NULL;
+    if (!old || !now)
+        return NULL;
+    Value *kept = mk_scaled(b, mk_cast_to(b, old, now->type.dtype), momentum);
+    return mk_cast_to(b, mk_add(b, kept, mk_scaled(b, now, 1 - momentum)), old->type.dtype);
 }
 
 static bool batch_norm_training(Importer *c, Value *x, DType t, double epsilon)

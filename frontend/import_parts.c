@@ -127,19 +127,23 @@ Value *mk_range_slice(Builder *b, Value *x, int axis, int64_t start, int64_t siz
     return mk_slice_axis(b, x, axis, dim_const(b->m->dims, start), dim_const(b->m->dims, size));
 }
 
-Value *mk_reversed(Builder *b, Value *x, int axis)
+Value *mk_padded(Builder *b, Value *x, const Dim *before, const Dim *after, Value *fill)
 {
-    Dim starts[MAX_RANK];
-    int64_t steps[MAX_RANK];
     if (!x)
         return NULL;
     int rank = value_rank(x);
-    for (int i = 0; i < rank; i++) {
-        starts[i] = i == axis ? dim_addk(b->m->dims, value_dim(x, i), -1) : dim_const(b->m->dims, 0);
-        steps[i] = i == axis ? -1 : 1;
-    }
-    return mk_slice(b, IN(x), (Attr_slice){ .starts = dims_copy(b->m, rank, starts), .sizes = dims_copy(b->m, rank, x->type.dim),
-                                            .steps = ints_copy(b->m, rank, steps) });
+    return mk_pad(b, IN(x, fill), (Attr_pad){ .before = dims_copy(b->m, rank, before), .after = dims_copy(b->m, rank, after), .mode = "constant" });
+}
+
+Value *mk_pad_end(Builder *b, Value *x, int axis, Dim size, Value *fill)
+{
+    Dim before[MAX_RANK], after[MAX_RANK];
+    if (!x || value_dim(x, axis) == size)
+        return x;
+    for (int i = 0; i < value_rank(x); i++)
+        before[i] = after[i] = dim_const(b->m->dims, 0);
+    after[axis] = dim_sub(b->m->dims, size, value_dim(x, axis));
+    return mk_padded(b, x, before, after, fill);
 }
 
 /* ---- statistics ---- */

@@ -28,7 +28,8 @@ Value *mk_concat2(Builder *b, Value *x, Value *y, int axis);
 Value *mk_iota_n(Builder *b, DType t, Dim n);                           /* 0 .. n-1, rank 1 */
 Value *mk_index(Builder *b, Value *x, int axis, Dim i);                 /* x[..., i, ...] without that axis */
 Value *mk_range_slice(Builder *b, Value *x, int axis, int64_t start, int64_t size);
-Value *mk_reversed(Builder *b, Value *x, int axis);
+Value *mk_padded(Builder *b, Value *x, const Dim *before, const Dim *after, Value *fill);    /* fill NULL: zeros */
+Value *mk_pad_end(Builder *b, Value *x, int axis, Dim size, Value *fill);                  /* `axis` lengthened (or cut) behind to `size` */
 
 /* ---- statistics; the reduced axes stay with size 1 ---- */
 Value *mk_mean_axes(Builder *b, Value *x, int n, const int64_t *axes);  /* small floats: summed in f32 */

@@ -92,8 +92,9 @@ struct Rnn {
     /* of the direction at hand */
     bool reverse;
     Activation act[MAX_ACTIVATIONS];
-    Value *w, *rec, *bias_w, *bias_r, *peep[3];    /* transposed: w [input, gates*hidden], rec [hidden, gates*hidden]; biases [gates*hidden] or NULL (bias_r: only where the
-                                               cell needs it apart); peepholes i o f */
+    Value *w, *rec;                 /* transposed: [input, gates*hidden] and [hidden, gates*hidden] */
+    Value *bias_w, *bias_r;         /* [gates*hidden] or NULL; bias_r: only where the cell needs it apart */
+    Value *peep[3];                 /* [hidden] of the gates i o f, or NULL */
 };
 
 static Value *clipped(Builder *b, const Rnn *r, Value *x)
@@ -217,7 +218,7 @@ static bool rnn_operands(Importer *c, Rnn *r)
         return import_unsupported(c, "a sequence whose length is not constant (set it with --dim) or is above %d", MAX_STEPS);
     r->steps = value_dim(r->x, 0)->k;
     if (!dim_is_const(value_dim(rec, 2)) || !dim_is(value_dim(rec, 1), r->gates * value_dim(rec, 2)->k))
-        return import_fail(c, "R has the shape %s, which is not [directions, %d * hidden, hidden]", type_print(c->m, c->m->arena, &rec->type), r->gates);
+        return import_fail(c, "R is %s, which is not [directions, %d * hidden, hidden]", type_print(c->m, c->m->arena, &rec->type), r->gates);
     r->hidden = value_dim(rec, 2)->k;
     r->lengths = lengths ? mk_insert_axes(b, mk_cast_to(b, lengths, DT_i64), 1, 1) : NULL;
     r->clip = attr_f(c, "clip", 0);

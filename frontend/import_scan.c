@@ -132,7 +132,8 @@ bool import_scan_batched(Importer *c)
         return import_unsupported(c, "a batch whose size is not constant");
     s.in_axis = s.out_axis = s.out_backward = list_or_zeros(c, "", n + nres);
     s.in_backward = list_or_zeros(c, "directions", s.nin);
-    Value **given = ARENA_ARRAY(c->m->arena, Value *, n), **out = ARENA_ARRAY(c->m->arena, Value *, nres * batch->k + 1), **row = ARENA_ARRAY(c->m->arena, Value *, nres + 1);
+    Value **given = ARENA_ARRAY(c->m->arena, Value *, n), **row = ARENA_ARRAY(c->m->arena, Value *, nres + 1);
+    Value **out = ARENA_ARRAY(c->m->arena, Value *, nres * batch->k + 1);
     for (int64_t k = 0; k < batch->k; k++) {
         for (int i = 0; i < n; i++)
             given[i] = mk_index(b, in(c, 1 + i), 0, dim_const(c->m->dims, k));

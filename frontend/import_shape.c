@@ -666,7 +666,8 @@ bool import_cast(Importer *c)
 {
     DType to = c->opset < 6 ? DT_none : attr_dtype(c, "to", DT_none);
     if (c->opset < 6) {                             /* the name of the type: "FLOAT", "INT64"... */
-        static const char *const name[] = { "", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "UINT64" };
+        static const char *const name[] = { "", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL",
+                                           "FLOAT16", "DOUBLE", "UINT32", "UINT64" };
         for (int i = 1; i < (int)(sizeof name / sizeof *name); i++)
             to = strcmp(name[i], attr_s(c, "to", "")) ? to : dtype_from_onnx(i);
     }

@@ -58,14 +58,7 @@ static Table fourier_table(Builder *b, Dim in_size, Dim out_size, Dim n, DType t
 /* The last axis cut, or filled with zeros, to `size`. */
 static Value *fit_last(Builder *b, Value *x, Dim size)
 {
-    if (!x || value_dim(x, value_rank(x) - 1) == size)
-        return x;
-    Dim before[MAX_RANK], after[MAX_RANK];
-    int rank = value_rank(x);
-    for (int i = 0; i < rank; i++)
-        before[i] = after[i] = dim_const(b->m->dims, 0);
-    after[rank - 1] = dim_sub(b->m->dims, size, value_dim(x, rank - 1));
-    return mk_pad(b, IN(x), (Attr_pad){ .before = dims_copy(b->m, rank, before), .after = dims_copy(b->m, rank, after), .mode = "constant" });
+    return x ? mk_pad_end(b, x, value_rank(x) - 1, size, NULL) : NULL;
 }
 
 static Value *product(Builder *b, Value *x, Value *table)

@@ -184,10 +184,23 @@ static Dim term_make(DimTable *t, Term x)
     return x.k == 1 && x.n == 1 ? x.atom[0] : intern(t, DIM_MUL, x.k, x.n, x.atom);
 }
 
+/* The order of terms and factors. It looks at the expressions only, not at when they were made: so a text that is read back gives the same Dims,
+ * printed the same way. */
+static int dim_compare(Dim x, Dim y)
+{
+    if (x == y)
+        return 0;
+    if (x->op != y->op)
+        return x->op < y->op ? -1 : 1;
+    for (int i = 0; i < x->nargs && i < y->nargs; i++)
+        if (x->arg[i] != y->arg[i])
+            return dim_compare(x->arg[i], y->arg[i]);
+    return x->nargs != y->nargs ? x->nargs - y->nargs : (x->k > y->k) - (x->k < y->k);
+}
+
 static int by_order(const void *a, const void *b)
 {
-    uint32_t x = (*(const Dim *)a)->order, y = (*(const Dim *)b)->order;
-    return (x > y) - (x < y);
+    return dim_compare(*(const Dim *)a, *(const Dim *)b);
 }
 
 static Dim poly_make(DimTable *t, const Poly *p)
@@ -358,29 +371,59 @@ bool dim_divides(DimTable *t, Dim d, int64_t k)
     Poly p;
     poly_of(t, d, &p);
     for (int i = 0; i < p.n; i++)
-        if (p.term[i].k % k)
+        if (!k || (k != -1 && p.term[i].k % k))         /* % -1 traps on the most negative */
             return false;
-    return k != 0;
+    return true;
+}
+
+/* A term k * floor(e / c) with a constant c > 0, or -1. The one made last comes first: it may be made of the others. */
+static int floor_term(const Poly *p)
+{
+    int best = -1;
+    for (int i = 0; i < p->n; i++) {
+        const Term *x = &p->term[i];
+        bool is_floor = x->n == 1 && x->atom[0]->op == DIM_DIV && dim_is_const(x->atom[0]->arg[1]) && x->atom[0]->arg[1]->k > 0;
+        if (is_floor && (best < 0 || x->atom[0]->order > p->term[best].atom[0]->order))
+            best = i;
+    }
+    return best;
+}
+
+/* As dim_nonneg, and knowing that e - (c-1) <= c * floor(e/c) <= e: what "same" padding of symbolic sizes needs. */
+static bool provably_nonneg(DimTable *t, Dim d, int depth)
+{
+    Poly p;
+    if (dim_nonneg(d))
+        return true;
+    poly_of(t, d, &p);
+    int i = d->op == DIM_ADD && depth < 4 ? floor_term(&p) : -1;
+    if (i < 0)
+        return false;
+    Dim e = p.term[i].atom[0]->arg[0];
+    int64_t c = p.term[i].atom[0]->arg[1]->k, k = p.term[i].k;
+    p.term[i].k = 0;
+    Dim bound = dim_mulk(t, k > 0 ? dim_addk(t, e, 1 - c) : e, k);      /* c * k * floor(e/c) is at least this */
+    return provably_nonneg(t, dim_add(t, dim_mulk(t, poly_make(t, &p), c), bound), depth + 1);
 }
 
 Dim dim_max(DimTable *t, Dim a, Dim b)
 {
     Dim diff = dim_sub(t, a, b);
-    if (dim_nonneg(diff))
+    if (provably_nonneg(t, diff, 0))
         return a;
-    if (dim_nonneg(dim_mulk(t, diff, -1)))
+    if (provably_nonneg(t, dim_mulk(t, diff, -1), 0))
         return b;
-    return intern(t, DIM_MAX, 0, 2, a->order < b->order ? (Dim[]){ a, b } : (Dim[]){ b, a });
+    return intern(t, DIM_MAX, 0, 2, dim_compare(a, b) < 0 ? (Dim[]){ a, b } : (Dim[]){ b, a });
 }
 
 Dim dim_min(DimTable *t, Dim a, Dim b)
 {
     Dim diff = dim_sub(t, a, b);
-    if (dim_nonneg(diff))
+    if (provably_nonneg(t, diff, 0))
         return b;
-    if (dim_nonneg(dim_mulk(t, diff, -1)))
+    if (provably_nonneg(t, dim_mulk(t, diff, -1), 0))
         return a;
-    return intern(t, DIM_MIN, 0, 2, a->order < b->order ? (Dim[]){ a, b } : (Dim[]){ b, a });
+    return intern(t, DIM_MIN, 0, 2, dim_compare(a, b) < 0 ? (Dim[]){ a, b } : (Dim[]){ b, a });
 }
 
 Dim dim_wrap(DimTable *t, Dim i, Dim size)
@@ -464,7 +507,7 @@ Dim dim_upper(DimTable *t, Dim d)
             return dim_from_data(t, arg[0]) ? NULL : arg[0];
         }
         if (must_be_fixed && dim_from_data(t, d->arg[i])) {
-            if (d->op == DIM_MUL)
+            if (d->op == DIM_MUL && dim_nonneg(dim_mulk(t, d, -1)))
                 return dim_const(t, 0);                 /* -k * (something >= 0) is at most 0 */
             return NULL;
         }
@@ -472,6 +515,8 @@ Dim dim_upper(DimTable *t, Dim d)
         if (!arg[i])
             return NULL;
     }
+    if (d->op == DIM_BCAST)
+        return dim_max(t, arg[0], arg[1]);              /* whichever is 1 when the model runs */
     return rebuild(t, d, arg);
 }
 

@@ -34,7 +34,7 @@ typedef struct DimExpr {
     int64_t k;
     const struct DimExpr *const *arg;
     struct DimExpr *chain;          /* next in the hash bucket */
-    uint32_t hash, order;           /* order: creation number, the sort key of terms */
+    uint32_t hash, order;           /* order: creation number, stands for the args in a hash */
     bool any_sign;                  /* DIM_SYM: read from data that may be negative (indices, a -1 in a shape) */
 } DimExpr;
 typedef const DimExpr *Dim;

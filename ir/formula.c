@@ -256,11 +256,14 @@ static FRef load_scale(FRec *r, FRef code)
     return f32_of_bits(r, f_select(r, f_eq(r, code, u32(r, 0xff)), u32(r, 0x7fc00000), bits));
 }
 
-/* Exponent and mantissa moved to their f32 places, then scaled by the difference of the biases: exact, subnormal codes included. */
+/* Exponent and mantissa moved to their f32 places and the exponent rebased. With a zero exponent field the bits one binade up are the value plus the
+ * smallest normal number, which is taken off: all of it is normal in f32, so CPUs that flush or dread subnormal numbers do as well. */
 static FRef load_magnitude(FRec *r, const MiniFormat *f, FRef rest)
 {
+    uint32_t rebias = (uint32_t)(127 - f->bias) << 23, least = rebias + (1u << 23);
     FRef placed = f_shl(r, rest, u32(r, (uint32_t)(23 - f->mbits)));
-    FRef bits = bits_of(r, f_mul(r, f32_of_bits(r, placed), frec_const(r, DT_f32, ldexp(1, 127 - f->bias))));
+    FRef small = bits_of(r, f_sub(r, f32_of_bits(r, f_add(r, placed, u32(r, least))), f32_of_bits(r, u32(r, least))));
+    FRef bits = f_select(r, f_lt(r, rest, u32(r, 1u << f->mbits)), small, f_add(r, placed, u32(r, rebias)));
     if (f->kind == MINI_FN)
         return f_select(r, f_eq(r, rest, u32(r, f->nan)), u32(r, 0x7fc00000), bits);
     if (f->kind != MINI_IEEE)
@@ -293,8 +296,6 @@ static FRef store_magnitude(FRec *r, const MiniFormat *f, FRef a)
     FRef odd = f_and(r, f_shr(r, a, u32(r, (uint32_t)drop)), u32(r, 1));
     FRef half = u32(r, (1u << (drop - 1)) - 1 - ((uint32_t)rebias << 23));
     FRef code = f_shr(r, f_add(r, f_add(r, a, half), odd), u32(r, (uint32_t)drop));
-    if (rebias == 0)
-        return code;
     /* Below the smallest normal number: adding 2^(23 + exponent of the last place) makes the f32 adder round at that place. */
     uint32_t least = (uint32_t)(rebias + 1) << 23, magic = (uint32_t)(rebias + 1 + drop) << 23;
     FRef small = f_sub(r, bits_of(r, f_add(r, f32_of_bits(r, a), f32_of_bits(r, u32(r, magic)))), u32(r, magic));
@@ -324,8 +325,18 @@ static FRef store_signed(FRec *r, const MiniFormat *f, FRef bits, FRef a, bool s
     return f->kind == MINI_FNUZ ? f_select(r, f_eq(r, code, u32(r, 0)), code, with_sign) : with_sign;
 }
 
+/* bf16 is the upper half of f32, so sign, overflow and subnormal numbers need no care. */
+static FRef store_bf16(FRec *r, FRef x)
+{
+    FRef bits = bits_of(r, x), sixteen = u32(r, 16), upper = f_shr(r, bits, sixteen);
+    FRef rounded = f_add(r, f_add(r, bits, u32(r, 0x7fff)), f_and(r, upper, u32(r, 1)));
+    return f_select(r, f_ne(r, x, x), f_or(r, upper, u32(r, 0x40)), f_shr(r, rounded, sixteen));
+}
+
 static FRef record_store(FRec *r, DType t, FRef x, bool saturate)
 {
+    if (t == DT_bf16)
+        return frec_op(r, S_convert, DT_u16, store_bf16(r, x), 0, 0);
     MiniFormat f = minifloat_format(t);
     FRef bits = bits_of(r, x), a = f_and(r, bits, u32(r, 0x7fffffff));
     FRef code = f.kind == MINI_SCALE ? store_scale(r, &f, a, saturate) : store_signed(r, &f, bits, a, saturate);

@@ -52,7 +52,7 @@ DType formula_compute_type(DType storage);
 /* Formula of an elementwise op, cast or bitcast (node n gives attributes; operand dtypes are taken from its operands), over args of the
  * compute types of the operands, yielding the compute type of the result. Small-float results are NOT yet rounded: the caller stores them (formula_store). */
 Formula formula_of(Arena *a, const Node *n);
-/* arg 0: the raw stored bits as an unsigned integer of the storage width (small floats) -> f32, and back (round to nearest even; IEEE overflow, or saturating).
+/* arg 0: the raw stored bits as an unsigned integer of the storage width (small floats) -> f32, and back (round to nearest even, f8e8m0 up; saturate: formats of at most 8 bits clamp).
  * For f16 they give the bits of a CPU's own conversion (x86 F16C, Arm; NaN payloads kept and made quiet), so codegen may use fpext and fptrunc instead.
  * Sub-byte integers are stored one per byte and need none. Only for CLS_MINI dtypes. */
 Formula formula_load(Arena *a, DType storage);

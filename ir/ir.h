@@ -161,7 +161,7 @@ struct Value {
     Use *uses;
     Type type;
     const char *name;               /* the model's tensor name, or NULL */
-    const DimVec *known;            /* symbolic contents of a small integer tensor (rank 0 or 1), or NULL */
+    const DimVec *known;            /* symbolic contents of a small integer or bool tensor, row-major, or NULL: see infer_known.c */
     Storage storage;
 };
 

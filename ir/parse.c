@@ -325,7 +325,7 @@ static bool gather_dim(Parser *p, char *buf)
             return mistake(p, digits > 18 ? "a number in a size is too large" : "a size is too long");
         buf[n++] = c;
         const char *next = p->at + strspn(p->at, " \t");
-        if (next != p->at && continues_dim(*next, parens) && !(in_word(c) && in_word(*next)))
+        if (next != p->at && continues_dim(*next, parens) && !((in_word(c) || c == ')') && in_word(*next)))
             p->at = next;
     }
     buf[n] = '\0';

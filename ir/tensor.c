@@ -150,7 +150,7 @@ void tensor_set_f64(Tensor *t, int64_t i, double x)
         bits = (uint64_t)wrap_bits(double_to_bits(x, false), info->bits, true);
         break;
     case CLS_UINT:
-        bits = (uint64_t)wrap_bits(double_to_bits(x, t->dtype == DT_u64 && x > 0), info->bits, false);
+        bits = (uint64_t)wrap_bits(double_to_bits(x, t->dtype == DT_u64), info->bits, false);
         break;
     case CLS_BOOL:
         bits = x != 0;

@@ -18,6 +18,9 @@
  * and it may stand where its last node stood. Uniform constants are copied into the body, where code generation sees their value; all other
  * operands come through the body's inputs. No group has a single node.
  *
+ * First, a cheap elementwise node that several nodes want is repeated for each of them, if that costs no more reads: x - mean in a LayerNorm, wanted by
+ * the variance and by the quotient, is computed in both from x, which is there anyway, and never stored.
+ *
  * Needs: typed. Keeps: everything.
  */
 #include <stdlib.h>
@@ -55,6 +58,84 @@ static bool fits_map(const Node *n)
     if (n->op == OP_concat && n->nin > MAX_CONCAT)
         return false;
     return n->nout == 1 && node_out(n)->type.dtype != DT_str && (op_is_elementwise(n->op) || op_has(n->op, OPF_MOVE) || n->op == OP_reshape);
+}
+
+/* ---- repeating what is cheaper to compute again than to store ---- */
+
+enum { MAX_REPEATS = 4 };
+
+static bool is_cheap(const Node *n)
+{
+    static const bool cheap[OP_count] = { [OP_add] = true, [OP_sub] = true, [OP_mul] = true, [OP_max] = true, [OP_min] = true, [OP_neg] = true,
+                                          [OP_abs] = true, [OP_relu] = true, [OP_cast] = true };
+    return cheap[n->op];
+}
+
+/* Reads one value of its own size, which somebody else reads too; all else that it reads is smaller. */
+static bool reads_one_large(const Node *n)
+{
+    int large = 0;
+    for (int i = 0; i < n->nin; i++) {
+        const Value *v = n->in[i].val;
+        if (!same_shape(&v->type, &node_out(n)->type) || value_constant(v))
+            continue;
+        large++;
+        if (value_only_user(v))
+            return false;                       /* it may end the group of its producer */
+    }
+    return large == 1;
+}
+
+static bool user_can_take_it(const Node *user, const Value *v)
+{
+    return is_reduction(user) || (op_is_elementwise(user->op) && same_shape(&node_out(user)->type, &v->type));
+}
+
+static bool worth_repeating(const Node *n)
+{
+    const Node *user[MAX_REPEATS];
+    int users = 0;
+    if (!is_cheap(n) || !reads_one_large(n))
+        return false;
+    FOR_EACH_USE(u, node_out(n)) {
+        int k = 0;
+        while (k < users && user[k] != u->user)
+            k++;
+        if (!user_can_take_it(u->user, node_out(n)) || k == MAX_REPEATS)
+            return false;
+        user[k] = u->user;
+        users = k == users ? users + 1 : users;
+    }
+    return users > 1;
+}
+
+/* Every user but one gets a copy. */
+static void repeat(Node *n)
+{
+    Value *in[3], *v = node_out(n);
+    for (int i = 0; i < n->nin; i++)
+        in[i] = n->in[i].val;
+    for (const Use *other = v->uses; other;) {
+        Node *user = other->user;
+        Value *copy = node_out(node_clone(n->graph, n->next, n, in));
+        for (int i = 0; i < user->nin; i++)
+            if (user->in[i].val == v)
+                node_set_input(user, i, copy);
+        for (other = v->uses; other && other->user == v->uses->user; other = other->next)
+            ;                                   /* NULL: one user is left */
+    }
+}
+
+static void repeat_cheap(Graph *g)
+{
+    FOR_EACH_NODE_SAFE(n, g) {
+        if (n->op == OP_if) {
+            repeat_cheap(NODE_ATTR(n, if)->then_graph);
+            repeat_cheap(NODE_ATTR(n, if)->else_graph);
+        }
+        if (worth_repeating(n) && rewrite_allowed(g->module, "repeat", n))
+            repeat(n);
+    }
 }
 
 /* ---- groups ---- */
@@ -398,6 +479,7 @@ static bool fuse_graph(Module *m, Graph *g)
 
 bool pass_fuse(Module *m)
 {
+    repeat_cheap(m->graph);
     graph_renumber(m->graph);
     return fuse_graph(m, m->graph);
 }

@@ -1,5 +1,5 @@
 /* mincut.c -- see mincut.h. Dinic's algorithm: breadth-first levels, then a blocking flow by depth-first walks along them, until the sink cannot be
- * reached; what the source still reaches is its side. Walks keep their path in an array, for graphs may be long chains.
+ * reached; what still reaches the sink is its side. Walks keep their path in an array, for graphs may be long chains.
  */
 #include "mincut.h"
 
@@ -115,6 +115,21 @@ static bool push_once(MinCut *c, int *level, int *at, int *path)
     return true;
 }
 
+/* Walks edges against their direction, from the sink. */
+static void find_side(const MinCut *c, bool *side, int *queue)
+{
+    int n = 0;
+    for (int i = 0; i < c->nnode; i++)
+        side[i] = i != CUT_SINK;
+    queue[n++] = CUT_SINK;
+    for (int i = 0; i < n; i++)
+        for (int e = c->first[queue[i]]; e >= 0; e = c->edge[e].next)
+            if (c->edge[e ^ 1].room > 0 && side[c->edge[e].to]) {
+                side[c->edge[e].to] = false;
+                queue[n++] = c->edge[e].to;
+            }
+}
+
 void mincut_solve(MinCut *c, bool *side)
 {
     int *level = ARENA_ARRAY(c->arena, int, c->nnode), *at = ARENA_ARRAY(c->arena, int, c->nnode);
@@ -124,6 +139,5 @@ void mincut_solve(MinCut *c, bool *side)
         while (push_once(c, level, at, work))
             ;
     }
-    for (int i = 0; i < c->nnode; i++)
-        side[i] = level[i] >= 0;
+    find_side(c, side, work);
 }

@@ -17,7 +17,7 @@ MinCut *mincut_new(Arena *a);
 int mincut_node(MinCut *c);
 /* Cutting costs `capacity` if `from` ends up on the side of the source and `to` on that of the sink. */
 void mincut_edge(MinCut *c, int from, int to, int64_t capacity);
-/* Fills side[node]: true on the source's side, of which the smallest possible is taken. side has room for every node. */
+/* Fills side[node]: true on the source's side, of which the largest possible is taken. side has room for every node. */
 void mincut_solve(MinCut *c, bool *side);
 int mincut_count(const MinCut *c);
 

@@ -17,9 +17,10 @@
  *
  * How: nodes are numbered in execution order, nested regions between the begin and the end of their `if`. Values that must share memory form a
  * class (union-find) with one lifetime, the hull of its members'. Then an elementwise node may write over an operand that dies there. Last, classes
- * are packed: sizes are count * unit, where the unit is a symbolic size in bytes (64 for fixed ones); each unit has a block of its own in
- * the arena, packed by "greedy by size" (largest first, into the tightest gap that is free over its lifetime); blocks lie one after the
- * other. So a symbolic batch size is planned as tightly as a fixed one. Data symbols enter with their upper bound.
+ * are packed: sizes are count * unit, where the unit is a symbolic size in bytes (64 for fixed ones); each unit has a block of its own,
+ * packed by "greedy by size" (largest first, into the tightest gap that is free over its lifetime). So a symbolic batch size is planned as tightly as
+ * a fixed one. Blocks that are never alive together (the levels of a network whose image size is symbolic) share a slot as large as
+ * the largest of them; slots lie one after the other. Data symbols enter with their upper bound.
  *
  * Needs: typed. Keeps: everything. Runs last: any later edit makes the plan wrong.
  */
@@ -48,6 +49,8 @@ typedef struct Item {               /* what is packed: a class of values, or the
 typedef struct Block {
     Dim unit;
     int64_t count;
+    int start, end;                 /* hull of its items' lives */
+    int slot;
 } Block;
 
 typedef struct Plan {
@@ -346,7 +349,7 @@ static void add_item(Plan *p, Dim bytes, int start, int end, Storage *place)
             break;                          /* a unit that is provably no smaller serves too: past + 1 for past */
     }
     if (it.block == p->nblock)
-        p->block[p->nblock++].unit = it.unit;
+        p->block[p->nblock++] = (Block){ .unit = it.unit, .start = 1 };
     p->item[p->nitem++] = it;
 }
 
@@ -417,18 +420,58 @@ static void pack_block(Plan *p, int block, Item **todo, Item **placed)
     }
 }
 
-/* Blocks one after the other; sets the offset of every item and the size of the arena. */
+static void live_with(Block *b, const Item *it)
+{
+    bool first = b->start > b->end;
+    b->start = first || it->start < b->start ? it->start : b->start;
+    b->end = first || it->end > b->end ? it->end : b->end;
+}
+
+/* Whether a block may lie where those of a slot do. */
+static bool fits_slot(const Plan *p, const Block *b, int slot)
+{
+    for (const Block *o = p->block; o < b; o++)
+        if (o->slot == slot && o->start <= b->end && b->start <= o->end)
+            return false;
+    return true;
+}
+
+/* First fit, in order of first use. Slot 0 has the fixed sizes. */
+static int choose_slots(Plan *p)
+{
+    int nslots = 1;
+    for (int b = 1; b < p->nblock; b++) {
+        int slot = 1;
+        while (slot < nslots && !fits_slot(p, &p->block[b], slot))
+            slot++;
+        p->block[b].slot = slot;
+        nslots = slot == nslots ? slot + 1 : nslots;
+    }
+    return nslots;
+}
+
+/* Packs each block, then the slots one after the other; sets the offset of every item and the size of the arena. */
 static void pack(Plan *p)
 {
     DimTable *t = p->m->dims;
     Item **todo = ARENA_ARRAY(p->tmp, Item *, p->nitem + 1), **placed = ARENA_ARRAY(p->tmp, Item *, p->nitem + 1);
+    for (int i = 0; i < p->nitem; i++)
+        live_with(&p->block[p->item[i].block], &p->item[i]);
+    int nslots = choose_slots(p);
     Dim base = dim_const(t, 0);
-    for (int b = 0; b < p->nblock; b++) {
-        pack_block(p, b, todo, placed);
-        for (int i = 0; i < p->nitem; i++)
-            if (p->item[i].block == b)
-                *p->item[i].place = (Storage){ .kind = ST_ARENA, .offset = dim_add(t, base, dim_mulk(t, p->block[b].unit, p->item[i].at)) };
-        base = dim_add(t, base, dim_mulk(t, p->block[b].unit, p->block[b].count));
+    for (int slot = 0; slot < nslots; slot++) {
+        Dim room = dim_const(t, 0);                     /* in units of 64 bytes, so that it is seen to be a multiple */
+        for (int b = 0; b < p->nblock; b++)
+            if (p->block[b].slot == slot) {
+                pack_block(p, b, todo, placed);
+                room = dim_max(t, room, dim_mulk(t, dim_divk(t, p->block[b].unit, 64), p->block[b].count));
+            }
+        for (int i = 0; i < p->nitem; i++) {
+            const Block *b = &p->block[p->item[i].block];
+            if (b->slot == slot)
+                *p->item[i].place = (Storage){ .kind = ST_ARENA, .offset = dim_add(t, base, dim_mulk(t, b->unit, p->item[i].at)) };
+        }
+        base = dim_add(t, base, dim_mulk(t, room, 64));
     }
     p->m->arena_bytes = base;
 }
@@ -440,7 +483,7 @@ static bool allocate(Plan *p, int nvalues)
     int room = nvalues + graph_count_nodes(p->m->graph);
     p->item = ARENA_ARRAY(p->tmp, Item, room + 1);
     p->block = ARENA_ARRAY(p->tmp, Block, room + 1);
-    p->block[p->nblock++].unit = dim_const(p->m->dims, 64);     /* fixed sizes come first: their offsets are constants */
+    p->block[p->nblock++] = (Block){ .unit = dim_const(p->m->dims, 64), .start = 1 };   /* fixed sizes come first: their offsets are constants */
     for (int i = 0; i < nvalues; i++) {
         Buffer *b = &p->buf[i];
         if (b->val && b->parent == (uint32_t)i && b->place.kind == ST_ARENA)

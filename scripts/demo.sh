@@ -6,17 +6,23 @@ sh scripts/install.sh
 build=${BUILD_DIR:-build}
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF >/dev/null
 ninja -C "$build" ingot ingot-run
+build=$(cd "$build" && pwd)
 out=$build/demo
 mkdir -p "$out"
-model=examples/digits/mnist-cnn-bn.onnx
+cp examples/digits/* "$out"
+source=$PWD
+cd "$out"
 echo
-echo "== compile: $model -> $out/mnist_cnn_bn.so"
-"$build/ingot" compile "$model" -o "$out/mnist_cnn_bn.so"
-ls -l "$out/mnist_cnn_bn.so" | awk '{print $5 " bytes"}'
-echo "== the example program: embeds the model, reads a picture, says which digit it is"
-INGOT=$build/ingot BUILD_DIR=$build sh examples/digits/build.sh "$out"
-"$out/digits" "$out/mnist_cnn_bn.so" examples/digits/*.pgm
-"$out/digits_static" examples/digits/*.pgm
-echo "== the diagram: $out/mnist_cnn_bn.svg"
-"$build/ingot" dump "$model" --after fuse -o "$out/mnist_cnn_bn.svg"
-ls -l "$out/mnist_cnn_bn.svg" | awk '{print $5 " bytes"}'
+echo "== compile: mnist-cnn-bn.onnx -> mnist.so"
+"$build/ingot" compile mnist-cnn-bn.onnx -o mnist.so
+"$build/ingot-run" inspect mnist.so
+ls -l mnist.so | awk '{print "file      " $5 " bytes"}'
+echo
+echo "== two programs with the model inside: one loads mnist.so, one is linked with it. Each reads two pictures"
+make -s "BUILD=$build" "CFLAGS=-std=c11 -O2 -I$source/runtime" all
+./digits mnist.so two.pgm five.pgm
+./digits_static two.pgm five.pgm
+echo
+echo "== the diagram"
+"$build/ingot" dump mnist-cnn-bn.onnx --after fuse -o mnist.svg
+ls -l "$out/mnist.svg" | awk '{print $NF ": " $5 " bytes"}'

@@ -261,25 +261,46 @@ static void fill_extrapolation(const Resize *r, int64_t first, int64_t n)
         k_store(r->r->data, r->r->dtype, first + i, r->extrapolation);
 }
 
-/* One row at a time: axes from `tail` on are not resized, so they move as a block. */
+/* One row along an active axis whose elements are `bytes` large; those from outside are left alone. */
+static void gather_row(const Axis *a, const char *from, int64_t bytes, char *to)
+{
+    for (int64_t o = 0; bytes == 4 && o < a->out; o++)
+        if (a->source[o] >= 0)
+            __builtin_memcpy(to + 4 * o, from + 4 * a->source[o], 4);
+    for (int64_t o = 0; bytes != 4 && o < a->out; o++)
+        if (a->source[o] >= 0)
+            k_copy(to + bytes * o, from + bytes * a->source[o], bytes);
+}
+
+/* Row by row along the last active axis; the axes behind it move as a block. */
 static void gather_nearest(const Resize *r, const Axis *axis)
 {
-    int tail = r->x->rank, bytes = k_dtype_bytes(r->x->dtype);
-    while (tail > 0 && !axis[tail - 1].active)
-        tail--;
-    int64_t block = k_count_from(r->x, tail), rows = k_count_to(r->r, tail);
+    int last = r->x->rank - 1;
+    while (!axis[last].active)
+        last--;
+    int64_t bytes = k_count_from(r->x, last + 1) * k_dtype_bytes(r->x->dtype), rows = k_count_to(r->r, last);
     for (int64_t row = 0; row < rows; row++) {
         int64_t at = 0, step = 1, rest = row;
-        for (int k = tail - 1; k >= 0 && at >= 0; k--) {
+        for (int k = last - 1; k >= 0 && at >= 0; k--) {
             int64_t o = rest % axis[k].out, i = axis[k].active ? axis[k].source[o] : o;
             at = i < 0 ? -1 : at + i * step;
             step *= axis[k].in;
             rest /= axis[k].out;
         }
-        if (at < 0)
-            fill_extrapolation(r, row * block, block);
-        else
-            k_copy((char *)r->r->data + row * block * bytes, (const char *)r->x->data + at * block * bytes, block * bytes);
+        if (at >= 0)
+            gather_row(&axis[last], (const char *)r->x->data + at * axis[last].in * bytes, bytes, (char *)r->r->data + row * axis[last].out * bytes);
+    }
+}
+
+/* Result elements with a coordinate outside the input on any axis. */
+static void cut_outside(const Resize *r, const Axis *axis)
+{
+    for (int k = 0; k < r->x->rank; k++) {
+        int64_t outer = k_count_to(r->r, k), inner = k_count_from(r->r, k + 1);
+        for (int64_t n = 0; axis[k].active && n < outer; n++)
+            for (int64_t o = 0; o < axis[k].out; o++)
+                if (axis[k].source[o * axis[k].taps] < 0)
+                    fill_extrapolation(r, (n * axis[k].out + o) * inner, inner);
     }
 }
 
@@ -329,18 +350,6 @@ static void resize_axis(const Axis *a, int64_t outer, int64_t inner, const doubl
             }
 }
 
-/* Result elements with a coordinate outside the input on any axis. */
-static void cut_outside(const Resize *r, const Axis *axis)
-{
-    for (int k = 0; k < r->x->rank; k++) {
-        int64_t outer = k_count_to(r->r, k), inner = k_count_from(r->r, k + 1);
-        for (int64_t n = 0; axis[k].active && n < outer; n++)
-            for (int64_t o = 0; o < axis[k].out; o++)
-                if (axis[k].source[o * axis[k].taps] < 0)
-                    fill_extrapolation(r, (n * axis[k].out + o) * inner, inner);
-    }
-}
-
 static void resize_separable(const Resize *r, const Axis *axis, double *buffer)
 {
     int64_t n = k_count(r->x), room = largest_partial(axis, r->x->rank);
@@ -358,7 +367,6 @@ static void resize_separable(const Resize *r, const Axis *axis, double *buffer)
     n = k_count(r->r);
     for (int64_t i = 0; i < n; i++)
         k_store(r->r->data, r->r->dtype, i, from[i]);
-    cut_outside(r, axis);
 }
 
 /* attrs: shape, scales, roi, mode, coord, nearest, cubic_a, exclude_outside, antialias, extrapolation, channels_last */
@@ -377,12 +385,14 @@ K_KERNEL(resize)
     for (int k = 0; k < r.x->rank; k++)
         if (axis[k].active)
             fill_axis(&r, k, &axis[k]);
-    bool moves = r.mode == NEAREST || !any_active(axis, r.x->rank);
-    if (moves)
+    if (!any_active(axis, r.x->rank))
+        k_copy(r.r->data, r.x->data, k_count(r.x) * k_dtype_bytes(r.x->dtype));
+    else if (r.mode == NEAREST)
         gather_nearest(&r, axis);
     else if (is_bilinear(&r, axis))
         resize_bilinear(&r, axis);
     else
         resize_separable(&r, axis, (double *)(void *)((char *)c->scratch + tables));
+    cut_outside(&r, axis);
     return K_OK;
 }

@@ -20,6 +20,24 @@ int tool_fail(const char *fmt, ...)
     return 1;
 }
 
+int tool_finish(int status)
+{
+    return fflush(stdout) || ferror(stdout) ? tool_fail("standard output: %s", strerror(errno)) : status;
+}
+
+bool tool_is_compiled(const char *path)
+{
+    char magic[4] = "";
+    size_t n = strlen(path);
+    if (n >= 3 && !strcmp(path + n - 3, ".so"))
+        return true;
+    FILE *f = fopen(path, "rb");
+    bool elf = f && fread(magic, 1, 4, f) == 4 && !memcmp(magic, "\177ELF", 4);
+    if (f)
+        fclose(f);
+    return elf;
+}
+
 static int session_run(void *self, const ingot_tensor *in, ingot_tensor *out, ingot_error *err)
 {
     return ingot_run(((ToolSession *)self)->context, in, out, err);

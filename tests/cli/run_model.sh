@@ -44,6 +44,14 @@ grep -qE '"median_ms": [0-9]+\.[0-9]{6}[,}]' "$work/said" || complain "median_ms
 [ "$(wc -l <"$work/said")" = 1 ] || complain "bench --json prints more than a line"
 expect 0 '"model": "mnist-cnn-bn.onnx"' "$INGOT" bench "$onnx" --dim N=1 --runs 5 --warmup 1 --json
 
+# a compiled model is known by its contents too; output that does not get out is an error
+cp m.so model-without-extension
+expect 0 "logits: f32[1,10]" "$INGOT" run model-without-extension
+if [ -w /dev/full ]; then
+    "$INGOT_RUN" inspect m.so >/dev/full 2>"$work/said" && complain "a full disk goes unnoticed"
+    grep -q "standard output: No space left" "$work/said" || complain "no sentence about a full disk"
+fi
+
 # dump
 expect 0 "conv(" "$INGOT" dump "$onnx"
 for kind in dot svg irt; do
@@ -60,6 +68,7 @@ head -c 5000 "$onnx" >broken.onnx
 expect 1 "broken.onnx" "$INGOT" compile broken.onnx -o g.so --header g.h
 expect 1 "nowhere.onnx" "$INGOT" compile nowhere.onnx -o g.so
 expect 1 "no-such-machine" "$INGOT" compile "$onnx" --target no-such-machine -o g.so
+expect 1 "do not end with 'plan'" "$INGOT" compile "$onnx" --stop-after fuse -o g.so
 absent g.so g.h f.onnx
 [ -z "$(ls tmp)" ] || complain "temporary files are left: $(ls tmp)"
 [ -z "$(ls | grep -E 'XXXX|tmp\.|\.so\.')" ] || complain "temporary names are left"

@@ -134,8 +134,11 @@ static void add_case(Bench *t, const Node *n)
     }
 }
 
+/* Of the small floats one is enough here, they only differ in how they are stored: casts see all. */
 static bool takes(EwTypes types, DType t)
 {
+    if (dtype_table[t].cls == CLS_MINI && t != DT_f16)
+        return false;
     switch (types) {
     case EWT_NUM: return dtype_is_float(t) || dtype_is_int(t);
     case EWT_FLT: return dtype_is_float(t);
@@ -306,14 +309,21 @@ static double tolerance_of(DType t)
     }
 }
 
-static bool agrees(DType t, double got, double want, bool exact)
+static bool agrees(DType t, double got, double want)
 {
-    if (got == want || (isnan(got) && isnan(want)))
-        return true;
-    return !exact && dtype_is_float(t) && fabs(got - want) <= tolerance_of(t) * fabs(want) + (t == DT_f64 ? 1e-300 : 1e-37);
+    return dtype_is_float(t) && fabs(got - want) <= tolerance_of(t) * fabs(want) + (t == DT_f64 ? 1e-300 : 1e-37);
 }
 
-static int compare_case(const Case *c, const char *got, bool exact, const char *target)
+/* Vectors of 32-bit ARM take these for zero. */
+static bool subnormal_operand(const Bench *t, const Case *c, int i)
+{
+    bool any = false;
+    for (int k = 0; k < c->node->nin; k++)
+        any |= node_in(c->node, k)->type.dtype == DT_f32 && fpclassify((float)tensor_get_f64(t->set[DT_f32][k], i)) == FP_SUBNORMAL;
+    return any;
+}
+
+static int compare_case(const Bench *bench, const Case *c, const char *got, bool exact, bool flushes, const char *target)
 {
     DType t = c->want->dtype;
     size_t size = (size_t)dtype_bytes(t);
@@ -323,7 +333,7 @@ static int compare_case(const Case *c, const char *got, bool exact, const char *
         if (!memcmp(one.data, (const char *)c->want->data + (size_t)i * size, size))
             continue;
         double g = tensor_get_f64(&one, 0), w = tensor_get_f64(c->want, i);
-        if ((isnan(g) && isnan(w)) || (!exact && agrees(t, g, w, exact)))
+        if ((isnan(g) && isnan(w)) || (!exact && agrees(t, g, w)) || (flushes && subnormal_operand(bench, c, i)))
             continue;
         DType in = node_in(c->node, 0)->type.dtype;
         fprintf(stderr, "%s: %s %s -> %s, %d lanes, element %d: %.9g where the evaluator has %.9g\n", target, op_name(c->node->op), dtype_name(in), dtype_name(t),
@@ -333,7 +343,7 @@ static int compare_case(const Case *c, const char *got, bool exact, const char *
     return 0;
 }
 
-static void compare_all(Bench *t, const char *path, bool exact, const char *target)
+static void compare_all(Bench *t, const char *path, bool exact, bool flushes, const char *target)
 {
     FILE *f = fopen(path, "rb");
     static char got[RUNNER_SET_BYTES];
@@ -343,7 +353,7 @@ static void compare_all(Bench *t, const char *path, bool exact, const char *targ
         size_t bytes = (size_t)t->item[i].job.out_bytes;
         if (fread(got, 1, bytes, f) != bytes)
             fail_msg("%s: results end at case %d of %d", target, i, t->n);
-        wrong += compare_case(&t->item[i], got, exact, target);
+        wrong += compare_case(t, &t->item[i], got, exact, flushes, target);
     }
     fclose(f);
     if (wrong)
@@ -358,13 +368,14 @@ static void check_target(Bench *t, const char *target, const char *cpu, int opt,
     const char *object = arena_printf(t->a, "%s/formulas.o", dir);
     bool fma = build_object(t, target, cpu, opt, object);
     assert_true(target_resolve(t->a, &t->d, target, cpu, &info));
+    bool flushes = !strcmp(info.family, "armv7");
     const char *how = run ? emulator(t, info.family) : NULL;
     if (how) {
         write_input(t, arena_printf(t->a, "%s/in", dir));
         shell(t, arena_printf(t->a, TEST_CLANG " --target=%s -ffreestanding -fno-builtin -O1 -c " SOURCE_DIR "/tests/codegen/runner.c -o %s/runner.o", info.triple, dir));
         shell(t, arena_printf(t->a, LLVM_BINDIR "/ld.lld -o %s/program %s/runner.o %s", dir, dir, object));
         shell(t, arena_printf(t->a, "%s %s/program < %s/in > %s/out", how, dir, dir, dir));
-        compare_all(t, arena_printf(t->a, "%s/out", dir), fma && strcmp(info.family, "armv7"), dir);
+        compare_all(t, arena_printf(t->a, "%s/out", dir), fma && !flushes, flushes, dir);
     } else
         print_message("%s %s: compiled, not run\n", target, cpu);
     shell(t, arena_printf(t->a, "rm -rf %s", dir));
@@ -377,8 +388,7 @@ static bool host_runs_v3(void) { return false; }
 #endif
 
 static void test_x86_sse2(void **state) { check_target(*state, "x86_64", "x86-64", 1, true); }
-static void test_x86_v3(void **state) { check_target(*state, "x86_64", "x86-64-v3", 1, host_runs_v3()); }
-static void test_x86_v3_optimised(void **state) { check_target(*state, "x86_64", "x86-64-v3", 2, host_runs_v3()); }
+static void test_x86_v3(void **state) { check_target(*state, "x86_64", "x86-64-v3", 2, host_runs_v3()); }
 static void test_x86_avx512(void **state) { check_target(*state, "x86_64", "znver4", 1, false); }
 static void test_aarch64(void **state) { check_target(*state, "aarch64", "generic", 1, true); }
 static void test_armv7(void **state) { check_target(*state, "armv7", "generic", 1, true); }
@@ -387,8 +397,9 @@ static void test_riscv64(void **state) { check_target(*state, "riscv64", "generi
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_x86_sse2), cmocka_unit_test(test_x86_v3), cmocka_unit_test(test_x86_v3_optimised), cmocka_unit_test(test_x86_avx512),
+        cmocka_unit_test(test_x86_sse2), cmocka_unit_test(test_x86_v3), cmocka_unit_test(test_x86_avx512),
         cmocka_unit_test(test_aarch64), cmocka_unit_test(test_armv7), cmocka_unit_test(test_riscv64),
     };
+    cmocka_set_test_filter(getenv("ONLY"));
     return cmocka_run_group_tests(tests, bench_open, bench_close);
 }

@@ -212,6 +212,8 @@ static void test_reduce(void **state)
     expect_result(f, mk_reduce(b, IN(u), (Attr_reduce){ "min", I(f, "0"), 0 }), DT_u8, "1", NUMBERS(7));
     expect_result(f, mk_reduce(b, IN(none), (Attr_reduce){ "max", I(f, "1"), 0 }), DT_f32, "2,1", NUMBERS(-INFINITY, -INFINITY));
     expect_result(f, mk_reduce(b, IN(none), (Attr_reduce){ "prod", I(f, "1"), 0 }), DT_f32, "2,1", NUMBERS(1, 1));
+    Value *big = fix_constant(f, DT_u64, "3", NUMBERS(1, 0x1p63, 5));
+    expect_result(f, mk_reduce(b, IN(big), (Attr_reduce){ "max", I(f, "0"), 0 }), DT_u64, "1", NUMBERS(0x1p63));
     Value *e = fix_constant(f, DT_i16, "0", NULL);
     expect_result(f, mk_reduce(b, IN(e), (Attr_reduce){ "max", I(f, "0"), 0 }), DT_i16, "1", NUMBERS(-32768));
     expect_result(f, mk_reduce(b, IN(e), (Attr_reduce){ "min", I(f, "0"), 0 }), DT_i16, "1", NUMBERS(32767));

@@ -41,6 +41,8 @@ static void test_reshape_transpose_expand(void **state)
     expect_type(f, mk_reshape(b, IN(x), (Attr_reshape){ .shape = D(f, "N,12") }), "f32[N,12]");
     expect_type(f, mk_transpose(b, IN(x), (Attr_transpose){ .perm = I(f, "2,0,1") }), "f32[4,N,3]");
     expect_type(f, mk_expand(b, IN(fix_input(f, DT_f32, "3,1")), (Attr_expand){ .shape = D(f, "N,3,5") }), "f32[N,3,5]");
+    expect_type(f, mk_expand(b, IN(fix_input(f, DT_f32, "4")), (Attr_expand){ .shape = D(f, "3,4") }), "f32[3,4]");
+    expect_error(f, mk_expand(b, IN(fix_input(f, DT_f32, "3")), (Attr_expand){ .shape = D(f, "3,4") }), "f32[3] does not broadcast to f32[3,4]");
     expect_error(f, mk_reshape(b, IN(fix_input(f, DT_f32, "2,3")), (Attr_reshape){ .shape = D(f, "7") }), "f32[2,3] has 6 elements, f32[7] has 7");
     expect_error(f, mk_transpose(b, IN(x), (Attr_transpose){ .perm = I(f, "0,0,1") }), "perm is not a permutation of the 3 axes");
     expect_error(f, mk_expand(b, IN(fix_input(f, DT_f32, "3")), (Attr_expand){ .shape = D(f, "4") }), "f32[3] does not broadcast to f32[4]");

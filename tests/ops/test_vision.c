@@ -35,6 +35,20 @@ static void test_grid_outside(void **state)
     expect_result(f, mk_grid_sample(&f->b, IN(x, grid), (Attr_grid_sample){ "nearest", "zeros", true, 0 }), DT_f32, "1,1,3", NUMBERS(0, 0, 0));
 }
 
+/* Far outside, the image is mirrored back and forth: position p of 0..3 repeats with period 6. */
+static void test_grid_reflection(void **state)
+{
+    Fix *f = *state;
+    double grid[25], want[25];
+    for (int i = 0; i < 25; i++) {
+        int p = i - 12, turn = ((p % 6) + 6) % 6;
+        grid[i] = p / 1.5 - 1;
+        want[i] = 1 + (turn < 4 ? turn : 6 - turn);
+    }
+    Value *x = fix_constant(f, DT_f64, "1,1,4", NUMBERS(1, 2, 3, 4)), *g = fix_constant(f, DT_f64, "1,25,1", grid);
+    expect_result(f, mk_grid_sample(&f->b, IN(x, g), (Attr_grid_sample){ "linear", "reflection", true, 0 }), DT_f64, "1,1,25", want);
+}
+
 /* Cubic interpolation reproduces samples at the samples, and a straight line between inner ones. */
 static void test_grid_cubic(void **state)
 {
@@ -122,6 +136,9 @@ static void test_nms(void **state)
     expect_selected(f, p, "3,3", NUMBERS(0, 0, 3, 0, 0, 0, 0, 0, 2));
     p.iou = 0.3;
     expect_selected(f, p, "2,3", NUMBERS(0, 0, 3, 0, 0, 0));
+    /* exactly at the limit a box stays: the halves of a box of two overlap it by one half */
+    const double halves[] = { 0, 0, 1, 2, 0, 0, 1, 1 }, two[] = { 2, 1 };
+    expect_selected(f, (Nms){ "1,2,4", "1,1,2", halves, two, 9, 0.5, 0, false }, "2,3", NUMBERS(0, 0, 0, 0, 0, 1));
     p.iou = 1, p.least = 0.75;
     expect_selected(f, p, "2,3", NUMBERS(0, 0, 3, 0, 0, 0));
     p.least = 0, p.most = 1;
@@ -141,7 +158,7 @@ static void test_nms_batches_and_classes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIX_TEST(test_grid_linear), FIX_TEST(test_grid_outside), FIX_TEST(test_grid_cubic), FIX_TEST(test_roi_align), FIX_TEST(test_deform_conv),
+        FIX_TEST(test_grid_linear), FIX_TEST(test_grid_outside), FIX_TEST(test_grid_reflection), FIX_TEST(test_grid_cubic), FIX_TEST(test_roi_align), FIX_TEST(test_deform_conv),
         FIX_TEST(test_nms), FIX_TEST(test_nms_batches_and_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,17 +2,30 @@
 #include "toy.h"
 
 typedef struct Toy {
-    const char *path;
     ingot_file *file;
     ingot_context *ctx;
 } Toy;
+
+static const char *toy_so;              /* built once for all tests */
+
+static int build(void **state)
+{
+    (void)state;
+    toy_so = toy_build("ctx.so", "");
+    return 0;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    return unlink(toy_so);
+}
 
 static int set_up(void **state)
 {
     ingot_error err;
     Toy *t = calloc(1, sizeof *t);
-    t->path = toy_build("ctx.so", "");
-    if (ingot_open(t->path, &t->file, &err) || ingot_context_new(ingot_file_model(t->file), &t->ctx, &err))
+    if (ingot_open(toy_so, &t->file, &err) || ingot_context_new(ingot_file_model(t->file), &t->ctx, &err))
         return -1;
     *state = t;
     return 0;
@@ -23,7 +36,6 @@ static int tear_down(void **state)
     Toy *t = *state;
     ingot_context_free(t->ctx);
     ingot_close(t->file);
-    unlink(t->path);
     free(t);
     return 0;
 }
@@ -236,5 +248,5 @@ int main(void)
         IN_CONTEXT(owned_outputs), IN_CONTEXT(callers_buffers), IN_CONTEXT(strides), IN_CONTEXT(feedback), IN_CONTEXT(wrong_inputs),
         IN_CONTEXT(failing_data), IN_CONTEXT(failing_allocator), IN_CONTEXT(threads_agree), IN_CONTEXT(shapes_ahead),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, build, clean);
 }

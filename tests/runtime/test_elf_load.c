@@ -1,7 +1,9 @@
 /* test_elf_load.c -- opening model files: what is refused and with which sentence, and that no damage to a file crashes the loader. */
 #include "toy.h"
 
-enum { RANDOM_FILES = 20000 };
+#include <sys/mman.h>
+
+enum { RANDOM_FILES = 10000 };
 
 static void refuse(const char *path, const char *sentence)
 {
@@ -88,21 +90,33 @@ static Bytes read_file(const char *path)
     return b;
 }
 
-static void write_file(const char *path, const unsigned char *data, size_t n)
+/* Damaged files live in memory: thousands of them would wear out a disk and a patience. */
+typedef struct MemoryFile {
+    int fd;
+    char path[64];
+} MemoryFile;
+
+static MemoryFile memory_file(void)
 {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
+    MemoryFile f = { memfd_create("model.so", 0), "" };
+    assert_true(f.fd >= 0);
+    snprintf(f.path, sizeof f.path, "/proc/self/fd/%d", f.fd);
+    return f;
+}
+
+static void write_file(const MemoryFile *f, const unsigned char *data, size_t n)
+{
+    assert_int_equal(ftruncate(f->fd, (off_t)n), 0);
+    assert_int_equal(pwrite(f->fd, data, n, 0), n);
 }
 
 /* Open it; if that works, follow every pointer of the descriptor. Returns whether it opened. */
-static bool survive(const char *path)
+static bool survive(const MemoryFile *bad)
 {
     ingot_error err = { 0 };
     ingot_file *file;
     size_t seen = 0;
-    if (ingot_open(path, &file, &err)) {
+    if (ingot_open(bad->path, &file, &err)) {
         assert_true(err.text[0] != 0);
         assert_null(strchr(err.text, '\n'));
         return false;
@@ -123,16 +137,17 @@ static bool survive(const char *path)
 static void truncated_files(void **state)
 {
     (void)state;
-    const char *path = toy_build("t.so", ""), *cut = toy_path("cut.so");
+    const char *path = toy_build("t.so", "");
+    MemoryFile cut = memory_file();
     Bytes b = read_file(path);
     for (size_t n = 0; n < b.n; n += n < 1024 ? 1 : 7) {
-        write_file(cut, b.data, n);
-        survive(cut);
+        write_file(&cut, b.data, n);
+        survive(&cut);
     }
-    write_file(cut, b.data, b.n);
-    assert_true(survive(cut));
+    write_file(&cut, b.data, b.n);
+    assert_true(survive(&cut));
     unlink(path);
-    unlink(cut);
+    close(cut.fd);
     free(b.data);
 }
 
@@ -140,17 +155,18 @@ static void single_bytes(void **state)
 {
     (void)state;
     static const unsigned char flips[] = { 0xff, 0x01, 0x80 };
-    const char *path = toy_build("b.so", ""), *bad = toy_path("bad.so");
+    const char *path = toy_build("b.so", "");
+    MemoryFile bad = memory_file();
     Bytes b = read_file(path);
     for (size_t i = 0; i < b.n; i++)
         for (size_t k = 0; k < sizeof flips; k++) {
             b.data[i] ^= flips[k];
-            write_file(bad, b.data, b.n);
-            survive(bad);
+            write_file(&bad, b.data, b.n);
+            survive(&bad);
             b.data[i] ^= flips[k];
         }
     unlink(path);
-    unlink(bad);
+    close(bad.fd);
     free(b.data);
 }
 
@@ -159,7 +175,8 @@ static void random_words(void **state)
 {
     (void)state;
     static const uint64_t evil[] = { 0, 1, 7, 0xfff, 0x1000, 0x7fffffff, 0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xfffffffffffff000 };
-    const char *path = toy_build("w.so", "-Wl,--hash-style=gnu"), *bad = toy_path("badw.so");
+    const char *path = toy_build("w.so", "-Wl,--hash-style=gnu");
+    MemoryFile bad = memory_file();
     Bytes b = read_file(path);
     unsigned char *copy = malloc(b.n);
     uint32_t x = 1;
@@ -171,11 +188,11 @@ static void random_words(void **state)
             x = x * 1664525u + 1013904223u;
             memcpy(copy + at, &evil[(x >> 8) % (sizeof evil / sizeof *evil)], x >> 31 ? 4 : at + 8 <= b.n ? 8 : 4);
         }
-        write_file(bad, copy, b.n);
-        survive(bad);
+        write_file(&bad, copy, b.n);
+        survive(&bad);
     }
     unlink(path);
-    unlink(bad);
+    close(bad.fd);
     free(copy);
     free(b.data);
 }
