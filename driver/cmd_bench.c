@@ -14,7 +14,7 @@ static int bench_compiled(const char *path, const BenchOptions *o, const BuildOp
 
 int cmd_bench(int argc, char **argv)
 {
-    const Command c = { "ingot", "bench", "MODEL(.onnx|.so)", "Time a model. (Memory includes the compiler's; ingot-run shows the model's alone.)", 1, 1 };
+    const Command c = { "ingot", "bench", "MODEL(.onnx|.so)", "Time a model. (Memory includes the compiler's: ingot-run shows the model's.)", 1, 1 };
     BenchOptions o = { .threads = 1 };
     BuildOptions b = BUILD_DEFAULT;
     TextList model;

@@ -49,7 +49,7 @@ static int bisect(CompileArgs *c)
 
 int cmd_compile(int argc, char **argv)
 {
-    const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code: a shared library, object, archive, assembly or LLVM IR, by the extension of OUT.", 1, 1 };
+    const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code; the extension of OUT says of which kind.", 1, 1 };
     CompileArgs a = { .build = BUILD_DEFAULT };
     bool threads = false, known;
     TextList model;

@@ -32,7 +32,8 @@ static void count_graph(Census *c, const Graph *g)
 
 static void print_json(const Module *m, const ingot_model *ports, const Census *c)
 {
-    printf("{\"name\": \"%s\", \"nodes\": %d, \"parameters\": %" PRId64 ", \"weights_bytes\": %" PRId64 ", \"ops\": {", m->name, c->nodes, c->parameters, c->weights_bytes);
+    printf("{\"name\": \"%s\", \"nodes\": %d, \"parameters\": %" PRId64 ", \"weights_bytes\": %" PRId64, m->name, c->nodes, c->parameters, c->weights_bytes);
+    printf(", \"ops\": {");
     const char *comma = "";
     for (int op = 1; op < OP_count; op++)
         if (c->op[op]) {

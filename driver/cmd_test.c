@@ -256,7 +256,7 @@ static int run_suite(Suite *s, const TextList *dirs)
 
 int cmd_test(int argc, char **argv)
 {
-    const Command c = { "ingot", "test", "DIR...", "Run ONNX backend tests: folders with model.onnx and test_data_set_N, or folders of such.", 1, -1 };
+    const Command c = { "ingot", "test", "DIR...", "Run ONNX backend tests: folders with model.onnx and test_data_set_N, or above such.", 1, -1 };
     Suite s = { .a = arena_new(), .o = { .build = BUILD_DEFAULT, .threads = 1, .timeout = DEFAULT_TIMEOUT }, .jobs = 1 };
     TextList dirs;
     const Option table[] = {

@@ -16,32 +16,39 @@ static bool close_enough(double got, double want, double rtol, double atol)
     return fabs(got - want) <= atol + rtol * fabs(want);
 }
 
+/* How many elements differ, and which is the first. */
+typedef struct Difference {
+    int64_t count, first;
+} Difference;
+
+static void note_difference(Difference *d, int64_t i)
+{
+    if (!d->count++)
+        d->first = i;
+}
+
 static bool compare_floats(const char *name, const Tensor *got, const Tensor *want, double rtol, double atol, char *why, size_t bytes)
 {
-    int64_t bad = 0, first = 0;
-    for (int64_t i = want->count - 1; i >= 0; i--)
-        if (!close_enough(tensor_get_f64(got, i), tensor_get_f64(want, i), rtol, atol)) {
-            first = i;
-            bad++;
-        }
-    if (bad)
-        snprintf(why, bytes, "%s: %" PRId64 " of %" PRId64 " elements differ, first at %" PRId64 ": %.9g, expected %.9g", name, bad, want->count, first,
-                 tensor_get_f64(got, first), tensor_get_f64(want, first));
-    return !bad;
+    Difference d = { 0, 0 };
+    for (int64_t i = 0; i < want->count; i++)
+        if (!close_enough(tensor_get_f64(got, i), tensor_get_f64(want, i), rtol, atol))
+            note_difference(&d, i);
+    if (d.count)
+        snprintf(why, bytes, "%s: %" PRId64 " of %" PRId64 " elements differ, first at %" PRId64 ": %.9g, expected %.9g", name, d.count, want->count,
+                 d.first, tensor_get_f64(got, d.first), tensor_get_f64(want, d.first));
+    return !d.count;
 }
 
 static bool compare_integers(const char *name, const Tensor *got, const Tensor *want, char *why, size_t bytes)
 {
-    int64_t bad = 0, first = 0;
-    for (int64_t i = want->count - 1; i >= 0; i--)
-        if (tensor_get_i64(got, i) != tensor_get_i64(want, i)) {
-            first = i;
-            bad++;
-        }
-    if (bad)
-        snprintf(why, bytes, "%s: %" PRId64 " of %" PRId64 " elements differ, first at %" PRId64 ": %" PRId64 ", expected %" PRId64, name, bad, want->count, first,
-                 tensor_get_i64(got, first), tensor_get_i64(want, first));
-    return !bad;
+    Difference d = { 0, 0 };
+    for (int64_t i = 0; i < want->count; i++)
+        if (tensor_get_i64(got, i) != tensor_get_i64(want, i))
+            note_difference(&d, i);
+    if (d.count)
+        snprintf(why, bytes, "%s: %" PRId64 " of %" PRId64 " elements differ, first at %" PRId64 ": %" PRId64 ", expected %" PRId64, name, d.count,
+                 want->count, d.first, tensor_get_i64(got, d.first), tensor_get_i64(want, d.first));
+    return !d.count;
 }
 
 static bool compare_strings(const char *name, const Tensor *got, const Tensor *want, char *why, size_t bytes)
@@ -49,7 +56,8 @@ static bool compare_strings(const char *name, const Tensor *got, const Tensor *w
     const ingot_string *g = got->data, *w = want->data;
     for (int64_t i = 0; i < want->count; i++)
         if (g[i].bytes != w[i].bytes || memcmp(g[i].u.data, w[i].u.data, g[i].bytes)) {
-            snprintf(why, bytes, "%s: element %" PRId64 " is \"%.*s\", expected \"%.*s\"", name, i, (int)g[i].bytes, g[i].u.data, (int)w[i].bytes, w[i].u.data);
+            snprintf(why, bytes, "%s: element %" PRId64 " is \"%.*s\", expected \"%.*s\"", name, i, (int)g[i].bytes, g[i].u.data,
+                     (int)w[i].bytes, w[i].u.data);
             return false;
         }
     return true;
@@ -72,7 +80,8 @@ bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, do
         return false;
     }
     if (got->rank != want->rank || (want->rank && memcmp(got->dim, want->dim, sizeof *want->dim * (size_t)want->rank))) {
-        snprintf(why, bytes, "%s: shape %s, expected %s", name, ingot_dims_text(got->rank, got->dim, a, sizeof a), ingot_dims_text(want->rank, want->dim, b, sizeof b));
+        snprintf(why, bytes, "%s: shape %s, expected %s", name, ingot_dims_text(got->rank, got->dim, a, sizeof a),
+                 ingot_dims_text(want->rank, want->dim, b, sizeof b));
         return false;
     }
     if (want->dtype == DT_str)

@@ -98,7 +98,9 @@ static void add_light(Arena *a, TestList *list, const char *data, const char *sh
 /* A folder with a model, or with a data.json that names a light model. False: it is no test itself. */
 static bool add_folder(Arena *a, TestList *list, const char *dir)
 {
-    TestCase t = { .name = last_two(a, dir), .model = arena_printf(a, "%s/model.onnx", dir), .folder = arena_str(a, dir), .rtol = default_rtol, .atol = default_atol };
+    TestCase t = {
+        .name = last_two(a, dir), .model = arena_printf(a, "%s/model.onnx", dir), .folder = arena_str(a, dir), .rtol = default_rtol, .atol = default_atol,
+    };
     cJSON *json = read_settings(arena_printf(a, "%s/data.json", dir));
     const cJSON *url = cJSON_GetObjectItem(json, "url"), *name = cJSON_GetObjectItem(json, "model_name");
     bool has_model = exists(t.model), light = !has_model && cJSON_IsString(url) && strstr(url->valuestring, "light") && cJSON_IsString(name);

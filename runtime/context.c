@@ -195,7 +195,8 @@ static int bind_input(const ingot_context *c, const ingot_port *p, const ingot_t
 {
     char got[160];
     if (t->dtype != p->dtype)
-        return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' has type %s, the model expects %s", p->name, ingot_dtype_name(t->dtype), ingot_dtype_name(p->dtype));
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' has type %s, the model expects %s", p->name, ingot_dtype_name(t->dtype),
+                          ingot_dtype_name(p->dtype));
     if (t->rank != p->rank)
         return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' has %d dimensions, the model expects %d", p->name, (int)t->rank, (int)p->rank);
     for (int i = 0; i < p->rank; i++) {
@@ -285,13 +286,17 @@ static int check_output(const ingot_port *p, const ingot_tensor *t, const int64_
 {
     char got[160], want[160];
     if (t->dtype != p->dtype)
-        return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' has type %s, its buffer was given as %s", p->name, ingot_dtype_name(p->dtype), ingot_dtype_name(t->dtype));
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' has type %s, its buffer was given as %s", p->name, ingot_dtype_name(p->dtype),
+                          ingot_dtype_name(t->dtype));
+    if (!decided && (t->stride || ingot_count(t) < 0))
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s': only the data decides its shape, so its buffer must be contiguous", p->name);
     if (!decided)
-        return t->stride || ingot_count(t) < 0 ? ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s': only the data decides its shape, so its buffer must be contiguous", p->name) : INGOT_OK;
+        return INGOT_OK;
     if (t->rank == p->rank && (!p->rank || !memcmp(t->dim, dim, sizeof *dim * (size_t)p->rank)))
         return INGOT_OK;
-    return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' has shape %s, its buffer was given as %s", p->name, ingot_dims_text(p->rank, dim, want, sizeof want),
-                      ingot_dims_text(t->rank < 0 || t->rank > INGOT_MAX_RANK ? 0 : t->rank, t->dim, got, sizeof got));
+    ingot_dims_text(p->rank, dim, want, sizeof want);
+    ingot_dims_text(t->rank < 0 || t->rank > INGOT_MAX_RANK ? 0 : t->rank, t->dim, got, sizeof got);
+    return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' has shape %s, its buffer was given as %s", p->name, want, got);
 }
 
 /* Where the model writes output i: the caller's buffer, ours, or NULL (it asks for memory when it knows the size). */
@@ -328,7 +333,8 @@ static int deliver_output(ingot_context *c, int i, ingot_tensor *t, ingot_error 
     }
     int64_t room = ingot_count(t), count = ingot_count(from);
     if (count > room)
-        return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' has %lld elements, its buffer has room for %lld", c->model->output[i].name, (long long)count, (long long)room);
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' has %lld elements, its buffer has room for %lld", c->model->output[i].name,
+                          (long long)count, (long long)room);
     t->rank = from->rank;
     memcpy(t->dim, from->dim, sizeof t->dim);
     if (from->data != t->data && count)

@@ -58,11 +58,13 @@ typedef Elf32_Rel Rel;
 #if defined(__x86_64__)
 enum { HOST_MACHINE = EM_X86_64, R_RELATIVE = R_X86_64_RELATIVE, R_WORD = R_X86_64_64, R_GLOBAL = R_X86_64_GLOB_DAT, R_JUMP = R_X86_64_JUMP_SLOT };
 #elif defined(__aarch64__)
-enum { HOST_MACHINE = EM_AARCH64, R_RELATIVE = R_AARCH64_RELATIVE, R_WORD = R_AARCH64_ABS64, R_GLOBAL = R_AARCH64_GLOB_DAT, R_JUMP = R_AARCH64_JUMP_SLOT };
+enum { HOST_MACHINE = EM_AARCH64, R_RELATIVE = R_AARCH64_RELATIVE, R_WORD = R_AARCH64_ABS64 };
+enum { R_GLOBAL = R_AARCH64_GLOB_DAT, R_JUMP = R_AARCH64_JUMP_SLOT };
 #elif defined(__arm__)
 enum { HOST_MACHINE = EM_ARM, R_RELATIVE = R_ARM_RELATIVE, R_WORD = R_ARM_ABS32, R_GLOBAL = R_ARM_GLOB_DAT, R_JUMP = R_ARM_JUMP_SLOT };
 #elif defined(__riscv)
-enum { HOST_MACHINE = EM_RISCV, R_RELATIVE = R_RISCV_RELATIVE, R_WORD = sizeof(void *) == 8 ? R_RISCV_64 : R_RISCV_32, R_GLOBAL = -1, R_JUMP = R_RISCV_JUMP_SLOT };
+enum { HOST_MACHINE = EM_RISCV, R_RELATIVE = R_RISCV_RELATIVE, R_WORD = sizeof(void *) == 8 ? R_RISCV_64 : R_RISCV_32 };
+enum { R_GLOBAL = -1, R_JUMP = R_RISCV_JUMP_SLOT };
 #elif defined(__i386__)
 enum { HOST_MACHINE = EM_386, R_RELATIVE = R_386_RELATIVE, R_WORD = R_386_32, R_GLOBAL = R_386_GLOB_DAT, R_JUMP = R_386_JMP_SLOT };
 #else
@@ -169,7 +171,8 @@ static int check_segments(Loading *l, uintptr_t *low, uintptr_t *high)
     return any ? INGOT_OK : REFUSE(l, "%s: has nothing to load", l->path);
 }
 
-/* One segment over the reservation. Memory beyond the file's bytes is zero: the rest of the last file page by hand, whole pages by a fresh mapping. */
+/* One segment over the reservation. Memory beyond the file's bytes is zero: the rest of the last file page by hand, whole pages by a fresh
+ * mapping. */
 static bool map_segment(const Loading *l, const Phdr *p)
 {
     int prot = (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) | (p->p_flags & PF_X ? PROT_EXEC : 0);

@@ -190,7 +190,8 @@ int ingot_json_read(const char *path, ingot_tensor *t, ingot_error *err)
         free(text);
         return ingot_fail(err, INGOT_ERR_MEMORY, "%s: out of memory", path);
     }
-    JsonReader r = { .at = memcpy(block + (size_t)room * sizeof(ingot_string), text, bytes + 1), .data = (ingot_string *)(void *)block, .room = room, .t = t };
+    char *copy = memcpy(block + (size_t)room * sizeof(ingot_string), text, bytes + 1);
+    JsonReader r = { .at = copy, .data = (ingot_string *)(void *)block, .room = room, .t = t };
     free(text);
     *t = (ingot_tensor){ .dtype = INGOT_str };
     if (take_tensor(&r)) {

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 sh scripts/install.sh test
 base=${BUILD_DIR:-build}
-configure() { cmake -S . -B "$1" -G Ninja "$2" "$3" "$4" -DINGOT_WERROR=ON >/dev/null; }
+configure() { cmake -S . -B "$1" -G Ninja "$2" "$3" "$4" -DBUILD_TESTING=ON -DINGOT_WERROR=ON >/dev/null; }
 
 echo "== clang, AddressSanitizer and UndefinedBehaviorSanitizer: short tests"
 configure "$base-asan" -DCMAKE_C_COMPILER=clang-19 -DINGOT_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo

@@ -21,14 +21,18 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 
+/* Also right where `to` lies below `from` and they overlap. */
+static void copy_forward(char *to, const char *from, size_t n)
+{
+    for (; n >= WORD; n -= WORD, to += WORD, from += WORD)
+        *(Word *)to = *(const Word *)from;
+    for (; n; n--)
+        *to++ = *from++;
+}
+
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
-    char *t = to;
-    const char *f = from;
-    for (; n >= WORD; n -= WORD, t += WORD, f += WORD)
-        *(Word *)t = *(const Word *)f;
-    for (; n; n--)
-        *t++ = *f++;
+    copy_forward(to, from, n);
     return to;
 }
 
@@ -37,9 +41,10 @@ void *memmove(void *to, const void *from, size_t n)
     char *t = to;
     const char *f = from;
     if ((uintptr_t)t - (uintptr_t)f >= n)
-        return memcpy(to, from, n);
-    while (n--)
-        t[n] = f[n];
+        copy_forward(t, f, n);
+    else
+        while (n--)
+            t[n] = f[n];
     return to;
 }
 
@@ -95,22 +100,7 @@ float fmaf(float x, float y, float z)
     return (float)b.f;
 }
 
-#if __SIZEOF_POINTER__ == 8
-
-typedef union Wide { __int128 all; struct { uint64_t low, high; } half; } Wide;
-
-__int128 __multi3(__int128 a, __int128 b);
-__int128 __multi3(__int128 a, __int128 b)
-{
-    Wide x = { a }, y = { b }, r;
-    uint64_t xl = (uint32_t)x.half.low, xh = x.half.low >> 32, yl = (uint32_t)y.half.low, yh = y.half.low >> 32;
-    uint64_t low = xl * yl, middle = xh * yl + (low >> 32), carry = xl * yh + (uint32_t)middle;
-    r.half.low = carry << 32 | (uint32_t)low;
-    r.half.high = xh * yh + (middle >> 32) + (carry >> 32) + x.half.low * y.half.high + x.half.high * y.half.low;
-    return r.all;
-}
-
-#else
+#if __SIZEOF_POINTER__ == 4
 
 /* ---- 64-bit numbers on 32-bit machines ---- */
 

@@ -112,7 +112,8 @@ static bool check_names(const ingot_model *m, const FeedOptions *o)
         for (int k = 0; k < m->n_inputs; k++)
             known |= strlen(m->input[k].name) == n && !memcmp(m->input[k].name, text, n);
         if (!known)
-            return tool_fail("the model has no input '%.*s'%s%s", (int)n, text, m->n_inputs == 1 ? "; its input is " : "", m->n_inputs == 1 ? m->input[0].name : ""), false;
+            return tool_fail("the model has no input '%.*s'%s%s", (int)n, text, m->n_inputs == 1 ? "; its input is " : "",
+                             m->n_inputs == 1 ? m->input[0].name : ""), false;
     }
     for (int i = 0; i < o->dim.n; i++) {
         const char *text = o->dim.v[i];

@@ -1,7 +1,4 @@
 /* ingot_run_main.c -- ingot-run: run, time and inspect compiled models. Needs no compiler and no other file; linked statically. */
-#include <stdio.h>
-#include <string.h>
-
 #include "tool.h"
 
 static int run_command(int argc, char **argv)
@@ -40,12 +37,6 @@ static int later_command(int argc, char **argv)
     return tool_fail("'ingot-run %s' comes in a later version than " INGOT_VERSION, argv[0]);
 }
 
-typedef struct Subcommand {
-    const char *name;
-    int (*main)(int argc, char **argv);
-    const char *summary;
-} Subcommand;
-
 static const Subcommand subcommands[] = {
     { "run", run_command, "run a model once" },
     { "bench", bench_command, "time a model" },
@@ -55,27 +46,7 @@ static const Subcommand subcommands[] = {
     { NULL, NULL, NULL },
 };
 
-static int print_usage(FILE *out, int status)
-{
-    fputs("usage: ingot-run COMMAND MODEL.so [options]\n\n", out);
-    for (const Subcommand *s = subcommands; s->name; s++)
-        fprintf(out, "  %-10s %s\n", s->name, s->summary);
-    fputs("\n'ingot-run COMMAND --help' lists the options of a command.\n", out);
-    return status;
-}
-
 int main(int argc, char **argv)
 {
-    if (argc < 2)
-        return print_usage(stderr, 2);
-    if (!strcmp(argv[1], "--help"))
-        return tool_finish(print_usage(stdout, 0));
-    if (!strcmp(argv[1], "--version"))
-        return puts("ingot-run " INGOT_VERSION), 0;
-    for (const Subcommand *s = subcommands; s->name; s++)
-        if (!strcmp(argv[1], s->name))
-            return tool_finish(s->main(argc - 1, argv + 1));
-    const char *near = options_nearest(argv[1], subcommands, sizeof *subcommands);
-    fprintf(stderr, "ingot-run: unknown command '%s'%s%s%s (see 'ingot-run --help')\n", argv[1], near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    return 2;
+    return options_dispatch("ingot-run", "Runs models that ingot has compiled. Needs no compiler and no other file.", subcommands, argc, argv);
 }

@@ -159,3 +159,38 @@ int options_parse(const Command *c, const Option *table, int argc, char **argv, 
         return options_misuse(c, "'%s' is one argument too many", operands->v[c->max_operands]);
     return -1;
 }
+
+static int print_usage(FILE *out, const char *program, const char *about, const Subcommand *table, int status)
+{
+    fprintf(out, "usage: %s COMMAND ... [options]\n\n%s\n\n", program, about);
+    for (const Subcommand *s = table; s->name; s++)
+        fprintf(out, "  %-10s %s\n", s->name, s->summary);
+    fprintf(out, "\n'%s COMMAND --help' lists the options of a command.\n", program);
+    return status;
+}
+
+static int run_subcommand(const char *program, const char *about, const Subcommand *table, int argc, char **argv)
+{
+    if (argc < 2)
+        return print_usage(stderr, program, about, table, 2);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
+        return print_usage(stdout, program, about, table, 0);
+    if (!strcmp(argv[1], "--version"))
+        return printf("%s " INGOT_VERSION "\n", program), 0;
+    for (const Subcommand *s = table; s->name; s++)
+        if (!strcmp(argv[1], s->name))
+            return s->main(argc - 1, argv + 1);
+    const char *near = options_nearest(argv[1], table, sizeof *table);
+    fprintf(stderr, near ? "%s: unknown command '%s'; did you mean '%s'? (see '%s --help')\n" : "%s: unknown command '%s'%s (see '%s --help')\n",
+            program, argv[1], near ? near : "", program);
+    return 2;
+}
+
+int options_dispatch(const char *program, const char *about, const Subcommand *table, int argc, char **argv)
+{
+    int status = run_subcommand(program, about, table, argc, argv);
+    if (!fflush(stdout) && !ferror(stdout))
+        return status;
+    fprintf(stderr, "error: standard output: %s\n", strerror(errno));
+    return 1;
+}

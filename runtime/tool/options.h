@@ -41,6 +41,16 @@ typedef struct Command {
 int options_parse(const Command *c, const Option *table, int argc, char **argv, TextList *operands);
 /* A sentence about wrong usage, with a hint to --help; returns 2. */
 int options_misuse(const Command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+typedef struct Subcommand {
+    const char *name;               /* NULL ends the table */
+    int (*main)(int argc, char **argv);
+    const char *summary;
+} Subcommand;
+
+/* The main of a program with subcommands: --help, --version, argv[1]'s function. Returns the exit status; it is 1 after a sentence if what was
+ * printed on stdout did not get out (a full disk). */
+int options_dispatch(const char *program, const char *about, const Subcommand *table, int argc, char **argv);
+
 /* "NAME=VALUE", split at the last '='. False: no '=' or an empty name. */
 bool options_split(const char *text, const char **value, size_t *name_bytes);
 /* The name closest to a mistyped word, or NULL if none is close; names end with NULL, each `stride` bytes apart. */

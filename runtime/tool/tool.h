@@ -71,8 +71,6 @@ int tool_inspect_file(const char *path, bool json);
 
 /* "error: sentence" on stderr; returns 1. */
 int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Call last in main: status, or 1 after a sentence if what was printed on stdout did not get out (a full disk). */
-int tool_finish(int status);
 /* Whether a file is a compiled model: by its name, else by its first bytes. */
 bool tool_is_compiled(const char *path);
 /* File name of a tensor: what is not in [A-Za-z0-9_.-] becomes '_', then the extension. */

@@ -98,14 +98,15 @@ static void print_result(const Bench *b)
     double median = b->ms[b->runs / 2], p99 = b->ms[(int64_t)((double)b->runs * .99)];
     long long threads = b->o->threads;
     if (!b->o->json) {
-        printf("%s: median %.6f ms, min %.6f, p99 %.6f (%lld runs, %lld thread%s)\n", name, median, b->ms[0], p99, (long long)b->runs, threads, threads == 1 ? "" : "s");
+        printf("%s: median %.6f ms, min %.6f, p99 %.6f (%lld runs, %lld thread%s)\n", name, median, b->ms[0], p99, (long long)b->runs, threads,
+               threads == 1 ? "" : "s");
         printf("load %.6f ms, first run %.6f ms, peak memory %.1f MB\n", b->load_ms, b->first_ms, peak_rss_mb());
         return;
     }
     printf("{\"model\": ");
     ingot_json_put_string(stdout, name, strlen(name));
-    printf(", \"threads\": %lld, \"load_ms\": %.6f, \"first_ms\": %.6f, \"min_ms\": %.6f, \"median_ms\": %.6f, \"p99_ms\": %.6f, \"rss_mb\": %.6f}\n", threads,
-           b->load_ms, b->first_ms, b->ms[0], median, p99, peak_rss_mb());
+    printf(", \"threads\": %lld, \"load_ms\": %.6f, \"first_ms\": %.6f, ", threads, b->load_ms, b->first_ms);
+    printf("\"min_ms\": %.6f, \"median_ms\": %.6f, \"p99_ms\": %.6f, \"rss_mb\": %.6f}\n", b->ms[0], median, p99, peak_rss_mb());
 }
 
 static bool bench_session(Bench *b)

@@ -20,11 +20,6 @@ int tool_fail(const char *fmt, ...)
     return 1;
 }
 
-int tool_finish(int status)
-{
-    return fflush(stdout) || ferror(stdout) ? tool_fail("standard output: %s", strerror(errno)) : status;
-}
-
 bool tool_is_compiled(const char *path)
 {
     char magic[4] = "";

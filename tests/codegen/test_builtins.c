@@ -26,7 +26,6 @@
 #define truncf our_truncf
 #define trunc our_trunc
 #define fmaf our_fmaf
-#define __multi3 our_multi3
 #include "../../runtime/kernels/builtins.c"
 #undef memcpy
 #undef memmove
@@ -132,25 +131,10 @@ static void test_fmaf(void **state)
     expect_f32(our_fmaf(0x1p-140f, 0x1p-10f, 0x1p-149f), fmaf(0x1p-140f, 0x1p-10f, 0x1p-149f));
 }
 
-#if __SIZEOF_POINTER__ == 8
-static void test_multiply(void **state)
-{
-    (void)state;
-    uint64_t seed = 3;
-    for (int i = 0; i < 100000; i++) {
-        __extension__ __int128 a = (__int128)next_random(&seed) << 64 | next_random(&seed), b = (__int128)next_random(&seed) << 64 | next_random(&seed);
-        assert_true(our_multi3(a, b) == (__int128)((unsigned __int128)a * (unsigned __int128)b));
-    }
-}
-#endif
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory), cmocka_unit_test(test_rounding), cmocka_unit_test(test_fmaf),
-#if __SIZEOF_POINTER__ == 8
-        cmocka_unit_test(test_multiply),
-#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
