@@ -25,6 +25,7 @@ enum { CG_LANES = 16 };             /* f32 elements of a virtual vector; also th
 
 typedef struct Weights Weights;
 typedef struct KernelCache KernelCache;
+typedef struct DimCache DimCache;
 
 typedef struct Codegen {
     Arena *arena;
@@ -39,6 +40,7 @@ typedef struct Codegen {
     LLVMTypeRef kernel_type;        /* void (ptr, i64, i64) */
     Weights *weights;
     KernelCache *kernels;
+    DimCache *dim_cache;            /* of the function being emitted, or NULL */
     const char *error;              /* first internal failure, NULL if none */
 } Codegen;
 
@@ -131,6 +133,9 @@ LLVMValueRef cg_splat(Codegen *cg, LLVMValueRef scalar, int lanes);
 
 LLVMValueRef cg_i64(Codegen *cg, int64_t k);
 LLVMValueRef cg_dim(Codegen *cg, LLVMValueRef context, Dim d);      /* value of a Dim: constant, or computed from the context's symbols */
+/* From here on sizes are computed once, where the builder stands now, and remembered; the builder goes on in a new block. data_too: data symbols
+ * have their values already. Returns what was in cg->dim_cache before: put it back at the end of the function. */
+DimCache *dim_cache_open(Codegen *cg, bool data_too);
 typedef struct Loop { LLVMValueRef index; LLVMBasicBlockRef head, body, exit; LLVMValueRef phi, step; } Loop;
 /* for (i = from; i < to; i += step): between begin and end the builder is in the body. */
 Loop loop_begin(Codegen *cg, LLVMValueRef from, LLVMValueRef to, int64_t step, const char *name);

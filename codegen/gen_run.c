@@ -253,8 +253,10 @@ static LLVMValueRef emit_kernel(Run *r, Group *g, GenFn *gen, Work *work)
     cg_function_attributes(cg, fn);
     LLVMPositionBuilderAtEnd(cg->b, LLVMAppendBasicBlockInContext(cg->llvm, fn, "entry"));
     group_enter(g, fn);
+    DimCache *outer = dim_cache_open(cg, true);
     bool ok = gen(g, LLVMGetParam(fn, 1), LLVMGetParam(fn, 2), work);
     LLVMBuildRetVoid(cg->b);
+    cg->dim_cache = outer;
     LLVMPositionBuilderAtEnd(cg->b, here);
     return ok ? fn : NULL;
 }
@@ -526,6 +528,7 @@ bool gen_module(Codegen *cg)
     if (!open_run(&r, cg))
         return false;
     check_inputs(&r);
+    dim_cache_open(cg, false);
     check_sizes(&r);
     check_workspace(&r);
     for (int i = 0; i < r.noutputs; i++)            /* those whose size is known by now */
@@ -540,6 +543,7 @@ bool gen_module(Codegen *cg)
     say_error(&r);
     release_heap(&r);
     LLVMBuildRet(cg->b, cg_get(cg, r.status));
+    cg->dim_cache = NULL;
     if (cg->m->diag->errors)
         return false;
     if (cg->error)

@@ -1,7 +1,7 @@
 /* loops.c -- loops and addresses, so that no generator touches phi nodes. See cg.h. */
 #include "gen.h"
 
-#include <llvm-c/Core.h>
+#include <string.h>
 
 LLVMValueRef cg_i64(Codegen *cg, int64_t k)
 {
@@ -89,14 +89,52 @@ static LLVMValueRef pick(Codegen *cg, LLVMIntPredicate p, LLVMValueRef a, LLVMVa
     return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, p, a, b, ""), yes, no, "");
 }
 
-LLVMValueRef cg_dim(Codegen *cg, LLVMValueRef context, Dim d)
+/* ---- sizes are computed once per function, in a block that dominates their uses ---- */
+
+struct DimCache {
+    LLVMBasicBlockRef block;        /* ends in a branch; sizes go before it */
+    bool data_too;                  /* data symbols have their values by then (in kernels, not in NAME_run) */
+    int n, room;
+    struct { Dim d; LLVMValueRef v; } *item;
+};
+
+DimCache *dim_cache_open(Codegen *cg, bool data_too)
 {
-    if (d->op == DIM_CONST)
-        return cg_i64(cg, d->k);
+    DimCache *before = cg->dim_cache, *c = ARENA_NEW(cg->arena, DimCache);
+    LLVMBasicBlockRef next = cg_block(cg, "start");
+    *c = (DimCache){ .block = LLVMGetInsertBlock(cg->b), .data_too = data_too };
+    LLVMBuildBr(cg->b, next);
+    LLVMPositionBuilderAtEnd(cg->b, next);
+    cg->dim_cache = c;
+    return before;
+}
+
+static LLVMValueRef cache_find(const DimCache *c, Dim d)
+{
+    for (int i = 0; i < c->n; i++)
+        if (c->item[i].d == d)
+            return c->item[i].v;
+    return NULL;
+}
+
+static void cache_add(Codegen *cg, DimCache *c, Dim d, LLVMValueRef v)
+{
+    if (c->n == c->room) {
+        int room = c->room ? 2 * c->room : 32;
+        void *grown = arena_alloc(cg->arena, sizeof *c->item * (size_t)room);
+        if (c->n)
+            memcpy(grown, c->item, sizeof *c->item * (size_t)c->n);
+        c->item = grown, c->room = room;
+    }
+    c->item[c->n].d = d;
+    c->item[c->n++].v = v;
+}
+
+static LLVMValueRef build_dim(Codegen *cg, LLVMValueRef context, Dim d)
+{
     if (d->op == DIM_SYM) {
         LLVMValueRef at = cg_i64(cg, d->k + 1);             /* word 0 of the context is the error */
-        LLVMValueRef v = LLVMBuildLoad2(cg->b, cg->i64, LLVMBuildGEP2(cg->b, cg->i64, context, &at, 1, ""), dim_symbol_at(cg->m->dims, (int)d->k)->name);
-        return v;
+        return LLVMBuildLoad2(cg->b, cg->i64, LLVMBuildGEP2(cg->b, cg->i64, context, &at, 1, ""), dim_symbol_at(cg->m->dims, (int)d->k)->name);
     }
     LLVMValueRef x[64], r;
     for (int i = 0; i < d->nargs && i < 64; i++)
@@ -119,4 +157,23 @@ LLVMValueRef cg_dim(Codegen *cg, LLVMValueRef context, Dim d)
     case DIM_WRAP: return pick(cg, LLVMIntSLT, x[0], cg_i64(cg, 0), LLVMBuildAdd(cg->b, x[0], x[1], ""), x[0]);
     default: return pick(cg, LLVMIntEQ, x[0], cg_i64(cg, 1), x[1], x[0]);
     }
+}
+
+LLVMValueRef cg_dim(Codegen *cg, LLVMValueRef context, Dim d)
+{
+    DimCache *c = cg->dim_cache;
+    if (d->op == DIM_CONST)
+        return cg_i64(cg, d->k);
+    if (!c || (!c->data_too && dim_from_data(cg->m->dims, d)))
+        return build_dim(cg, context, d);
+    LLVMValueRef v = cache_find(c, d);
+    if (v)
+        return v;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(cg->b);
+    LLVMPositionBuilderBefore(cg->b, LLVMGetBasicBlockTerminator(c->block));
+    v = build_dim(cg, context, d);
+    if (here != c->block)           /* else: called for an operand of another size, go on before the branch */
+        LLVMPositionBuilderAtEnd(cg->b, here);
+    cache_add(cg, c, d, v);
+    return v;
 }

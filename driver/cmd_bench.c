@@ -17,7 +17,7 @@ int cmd_bench(int argc, char **argv)
     const Command c = { "ingot", "bench", "MODEL(.onnx|.so)", "Time a model. (Memory includes the compiler's: ingot-run shows the model's.)", 1, 1 };
     BenchOptions o = { .threads = 1 };
     BuildOptions b = BUILD_DEFAULT;
-    TextList model;
+    Operands model;
     const Option table[] = { BENCH_OPTIONS(o), IMPORT_OPTIONS(b), PASS_OPTIONS(b), CODE_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
@@ -27,6 +27,6 @@ int cmd_bench(int argc, char **argv)
     if (tool_is_compiled(model.v[0]))
         return tool_bench_file(model.v[0], model.v[0], &o);
     b.dim = o.feed.dim;                 /* sizes are fixed when the model is compiled */
-    o.feed.dim = (TextList){ 0 };
+    o.feed.dim = (TextList){ .n = 0 };
     return bench_compiled(model.v[0], &o, &b);
 }

@@ -52,7 +52,7 @@ int cmd_compile(int argc, char **argv)
     const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code; the extension of OUT says of which kind.", 1, 1 };
     CompileArgs a = { .build = BUILD_DEFAULT };
     bool threads = false, known;
-    TextList model;
+    Operands model;
     const Option table[] = {
         { "output", 'o', OPT_TEXT, "OUT", "file to write: .so, .o, .a, .s or .ll", &a.out.output },
         { "header", 0, OPT_TEXT, "F.h", "also write a C header", &a.out.header },

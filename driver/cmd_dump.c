@@ -27,7 +27,7 @@ int cmd_dump(int argc, char **argv)
     const Command c = { "ingot", "dump", "MODEL(.onnx|.irt)", "Write a model's graph, as read or after a pass.", 1, 1 };
     BuildOptions b = BUILD_DEFAULT;
     const char *output = NULL, *after = NULL;
-    TextList model;
+    Operands model;
     const Option table[] = {
         { "output", 'o', OPT_TEXT, "F", "file to write: .dot, .svg, .png, .pdf or .irt (default: text on stdout)", &output },
         { "after", 0, OPT_TEXT, "PASS", "run the passes up to this one first", &after },

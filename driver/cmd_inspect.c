@@ -75,7 +75,7 @@ int cmd_inspect(int argc, char **argv)
     const Command c = { "ingot", "inspect", "MODEL(.onnx|.so)", "Print inputs, outputs and contents of a model.", 1, 1 };
     BuildOptions b = BUILD_DEFAULT;
     bool json = false;
-    TextList model;
+    Operands model;
     const Option table[] = { { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &json }, IMPORT_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status >= 0)

@@ -5,7 +5,7 @@
 static void move_dims(FeedOptions *feed, BuildOptions *build)
 {
     build->dim = feed->dim;
-    feed->dim = (TextList){ 0 };
+    feed->dim = (TextList){ .n = 0 };
 }
 
 static int run_compiled(const char *path, const RunOptions *o, const BuildOptions *b)
@@ -43,7 +43,7 @@ int cmd_run(int argc, char **argv)
     RunOptions o = { .threads = 1 };
     BuildOptions b = BUILD_DEFAULT;
     bool eval = false;
-    TextList model;
+    Operands model;
     const Option table[] = { RUN_OPTIONS(o), { "eval", 0, OPT_FLAG, NULL, "use the reference evaluator (.onnx only)", &eval },
                              IMPORT_OPTIONS(b), PASS_OPTIONS(b), CODE_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);

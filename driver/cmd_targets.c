@@ -4,7 +4,7 @@
 int cmd_targets(int argc, char **argv)
 {
     const Command c = { "ingot", "targets", "", "List the machines that can be compiled for.", 0, 0 };
-    TextList none;
+    Operands none;
     const Option table[] = { OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &none);
     if (status >= 0)

@@ -232,7 +232,7 @@ static void keep_only(TestList *list, const char *word)
     list->n = n;
 }
 
-static int run_suite(Suite *s, const TextList *dirs)
+static int run_suite(Suite *s, const Operands *dirs)
 {
     StrVec others = { 0, NULL };
     for (int i = 0; i < dirs->n; i++)
@@ -258,7 +258,7 @@ int cmd_test(int argc, char **argv)
 {
     const Command c = { "ingot", "test", "DIR...", "Run ONNX backend tests: folders with model.onnx and test_data_set_N, or above such.", 1, -1 };
     Suite s = { .a = arena_new(), .o = { .build = BUILD_DEFAULT, .threads = 1, .timeout = DEFAULT_TIMEOUT }, .jobs = 1 };
-    TextList dirs;
+    Operands dirs;
     const Option table[] = {
         { "eval", 0, OPT_FLAG, NULL, "test the reference evaluator instead of compiled code", &s.o.eval },
         TARGET_OPTIONS(s.o.build),

@@ -5,21 +5,20 @@
  * cluster of clusters between a diamond, where the condition enters, and a node that stands for its results.
  *
  * The layout puts an invisible node on every rank that an edge passes, which makes long edges (an attention mask that every layer reads) its
- * whole cost: minutes for 50 of them. So the ranks are estimated first, and beyond a budget the longest edges are not drawn: their target gets a small
- * node that names the source instead. Large graphs also bound the rounds of the layout's optimisers.
+ * whole cost: minutes for 50 of them. So the ranks are estimated first, and beyond a budget the longest edges are not drawn: the label of
+ * their target names the source instead. Large graphs bound the rounds of the layout's optimisers; huge ones are placed by dot_place.c.
  *
  * Colours are by family, which is read off the flags of the op table.
  */
 #include "dot.h"
 
-#include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <graphviz/gvc.h>
 
 #include "attrs.h"
+#include "dot_place.h"
 #include "outfile.h"
 #include "ptrmap.h"
 #include "strbuf.h"
@@ -27,6 +26,7 @@
 
 enum {
     LARGE_NODES = 1500,             /* beyond: exact ranking and crossing minimisation take minutes */
+    HUGE_NODES = 4000,              /* beyond: any layout by Graphviz does */
     PASSED_RANKS = 1500,            /* ranks that all edges together may pass */
     MAX_SPAN = 1000,                /* ranks one edge may pass */
     SMALL_ELEMENTS = 4,             /* constants up to this size are written out in labels */
@@ -46,6 +46,7 @@ typedef struct Drawing {
     PtrMap node;                    /* Node -> Agnode_t that its results come from */
     PtrMap owner;                   /* nested Graph -> Node */
     PtrMap rank;                    /* Agnode_t -> longest path from a source */
+    PtrMap named;                   /* Value -> its node's label ends in its number */
     Edge *edge;
     int nedge, edge_room;
     int clusters;
@@ -119,10 +120,40 @@ static void add_results(Drawing *d, StrBuf *b, const Node *n)
         const Value *v = &n->out[i];
         const char *place = storage_text(d, &v->storage);
         if (v->name)
-            add_line(b, v->name);
+            add_line(b, shorten(d->arena, v->name));
         add_line(b, type_print(d->m, d->arena, &v->type));
         if (place)
-            add_line(b, place);
+            add_line(b, shorten(d->arena, place));
+    }
+}
+
+static int count_regions(const Node *n)
+{
+    int regions = 0;
+    FOR_EACH_ATTR(f, n->op)
+        regions += f->kind == AK_graph && *(Graph *const *)attr_at(f, n->attrs);
+    return regions;
+}
+
+static Graph *only_region(const Node *n)
+{
+    FOR_EACH_ATTR(f, n->op)
+        if (f->kind == AK_graph && *(Graph *const *)attr_at(f, n->attrs))
+            return *(Graph **)attr_at(f, n->attrs);
+    return NULL;
+}
+
+/* Through inputs of nested graphs to the operand outside, and through single regions to what they return. */
+static const Value *see_through(const Drawing *d, const Value *v)
+{
+    for (;;) {
+        const Node *n = v->def, *owner = (const Node *)ptrmap_get(&d->owner, n->graph, 0);
+        if (n->op == OP_input && owner)
+            v = owner->in[op_table[owner->op].min_in + NODE_ATTR(n, input)->index].val;
+        else if (count_regions(n) == 1)
+            v = graph_return(only_region(n))->in[v->index].val;
+        else
+            return v;
     }
 }
 
@@ -131,12 +162,15 @@ static const char *node_label(Drawing *d, const Node *n)
     StrBuf b = strbuf_new(d->arena);
     const char *attrs = node_print_attrs(d->arena, n);
     add_line(&b, op_name(n->op));
+    if (n->loc.node && n->loc.node[0])
+        add_line(&b, shorten(d->arena, n->loc.node));
     if (*attrs)
         add_line(&b, shorten(d->arena, attrs));
     for (int i = 0; i < n->nin; i++) {
-        const Tensor *t = value_constant(n->in[i].val);
+        const Value *v = n->in[i].val ? see_through(d, n->in[i].val) : NULL;
+        const Tensor *t = value_constant(v);
         if (t)
-            add_line(&b, constant_text(d, n->in[i].val, t));
+            add_line(&b, constant_text(d, v, t));
     }
     add_results(d, &b, n);
     return b.text;
@@ -189,36 +223,6 @@ static const char *cluster_label(Drawing *d, const Node *n, bool with_results)
     return b.text;
 }
 
-static int count_regions(const Node *n)
-{
-    int regions = 0;
-    FOR_EACH_ATTR(f, n->op)
-        regions += f->kind == AK_graph && *(Graph *const *)attr_at(f, n->attrs);
-    return regions;
-}
-
-static Graph *only_region(const Node *n)
-{
-    FOR_EACH_ATTR(f, n->op)
-        if (f->kind == AK_graph && *(Graph *const *)attr_at(f, n->attrs))
-            return *(Graph **)attr_at(f, n->attrs);
-    return NULL;
-}
-
-/* Through inputs of nested graphs to the operand outside, and through single regions to what they return. */
-static const Value *see_through(const Drawing *d, const Value *v)
-{
-    for (;;) {
-        const Node *n = v->def, *owner = (const Node *)ptrmap_get(&d->owner, n->graph, 0);
-        if (n->op == OP_input && owner)
-            v = owner->in[op_table[owner->op].min_in + NODE_ATTR(n, input)->index].val;
-        else if (count_regions(n) == 1)
-            v = graph_return(only_region(n))->in[v->index].val;
-        else
-            return v;
-    }
-}
-
 static void push_edge(Drawing *d, Edge e)
 {
     if (d->nedge == d->edge_room) {
@@ -262,23 +266,23 @@ static int longest_drawn(const Drawing *d)
     return MAX_SPAN;
 }
 
-/* Instead of a long edge: a node beside the target, with a name that the source has too. */
-static Agnode_t *name_source(Drawing *d, const Edge *e, int serial)
+static void append_label(Drawing *d, Agnode_t *a, const char *line)
 {
-    const char *name = e->val->name;
-    char *label = agget(e->from, (char *)(uintptr_t)"label");
-    if (!name) {
-        name = arena_printf(d->arena, "%%%u", e->val->id);
-        if (!strstr(label, name))
-            set(e->from, "label", arena_printf(d->arena, "%s\\n%s", label, name));
-    }
-    Agnode_t *a = agnode(d->g, arena_printf(d->arena, "from%d", serial), 1);
+    set(a, "label", arena_printf(d->arena, "%s\\n%s", agget(a, (char *)(uintptr_t)"label"), line));
+}
+
+/* Instead of a long edge: `<- name` at its target; the source has the name too. */
+static void name_source(Drawing *d, const Edge *e)
+{
     StrBuf b = strbuf_new(d->arena);
-    add_escaped(&b, name);
-    set(a, "label", b.text);
-    set(a, "shape", "plaintext");
-    set(a, "style", "");
-    return a;
+    const char *id = arena_printf(d->arena, "%%%u", e->val->id);
+    strbuf_add(&b, "<- ");
+    add_escaped(&b, e->val->name ? shorten(d->arena, e->val->name) : id);
+    append_label(d, e->to, b.text);
+    if (!e->val->name && !*ptrmap_at(&d->named, e->val)) {
+        *ptrmap_at(&d->named, e->val) = 1;
+        append_label(d, e->from, id);
+    }
 }
 
 static void draw_edges(Drawing *d)
@@ -288,8 +292,11 @@ static void draw_edges(Drawing *d)
     int longest = longest_drawn(d);
     for (int i = 0; i < d->nedge; i++) {
         const Edge *e = &d->edge[i];
-        Agnode_t *from = e->span <= longest ? e->from : name_source(d, e, i);
-        Agedge_t *drawn = agedge(d->g, from, e->to, NULL, 1);
+        if (e->span > longest) {
+            name_source(d, e);
+            continue;
+        }
+        Agedge_t *drawn = agedge(d->g, e->from, e->to, NULL, 1);
         if (e->val->def->nout > 1)
             set(drawn, "label", arena_printf(d->arena, "%d", e->val->index));
     }
@@ -364,7 +371,7 @@ static void set_defaults(Agraph_t *g, int kind, const Style *s)
         agattr(g, kind, (char *)(uintptr_t)s->name, (char *)(uintptr_t)s->value);
 }
 
-static const Style graph_style[] = { { "fontname", "Helvetica" }, { "fontsize", "11" }, { NULL, NULL } };
+static const Style graph_style[] = { { "fontname", "Helvetica" }, { "fontsize", "11" }, { "labeljust", "l" }, { NULL, NULL } };
 static const Style node_style[] = { { "shape", "box" }, { "style", "rounded,filled" }, { "fontname", "Helvetica" }, { "fontsize", "10" }, { NULL, NULL } };
 static const Style edge_style[] = { { "fontname", "Helvetica" }, { "fontsize", "9" }, { "arrowsize", "0.7" }, { NULL, NULL } };
 /* The cheap way wherever the layout has one: a bounded network simplex, few rounds against crossings, straight edges. */
@@ -372,7 +379,7 @@ static const Style large_style[] = { { "nslimit", "0.5" }, { "nslimit1", "0.5" }
 
 static Agraph_t *build(Module *m, Arena *a)
 {
-    Drawing d = { .m = m, .arena = a, .node = ptrmap_new(a), .owner = ptrmap_new(a), .rank = ptrmap_new(a) };
+    Drawing d = { .m = m, .arena = a, .node = ptrmap_new(a), .owner = ptrmap_new(a), .rank = ptrmap_new(a), .named = ptrmap_new(a) };
     d.g = agopen((char *)(uintptr_t)m->name, Agdirected, NULL);
     set_defaults(d.g, AGRAPH, graph_style);
     set_defaults(d.g, AGNODE, node_style);
@@ -381,6 +388,8 @@ static Agraph_t *build(Module *m, Arena *a)
     draw_edges(&d);
     if (agnnodes(d.g) > LARGE_NODES)
         set_defaults(d.g, AGRAPH, large_style);
+    if (agnnodes(d.g) > HUGE_NODES)
+        dot_place(d.g, a);
     return d.g;
 }
 
@@ -392,7 +401,7 @@ static bool render(Agraph_t *g, const char *format, FILE *f)
     GVC_t *gvc = gvContext();
     char *picture = NULL;
     unsigned bytes = 0;
-    bool ok = gvc && gvLayout(gvc, g, "dot") == 0;
+    bool ok = gvc && gvLayout(gvc, g, agnnodes(g) > HUGE_NODES ? "nop" : "dot") == 0;
     if (ok) {
         ok = gvRenderData(gvc, g, format, &picture, &bytes) == 0;
         gvFreeLayout(gvc, g);

@@ -1,4 +1,6 @@
-/* outfile.c -- see outfile.h. Errors of buffered writing (a full disk) show up at the latest in commit, before the rename. */
+/* outfile.c -- see outfile.h. A stdio stream forgets why a write failed; this one is made over a write of our own that remembers, so that a full
+ * disk is called so.
+ */
 #include "outfile.h"
 
 #include <errno.h>
@@ -6,6 +8,25 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static ssize_t put(void *cookie, const char *data, size_t n)
+{
+    OutFile *o = cookie;
+    for (size_t done = 0; done < n && !o->why; ) {
+        ssize_t k = write(o->fd, data + done, n - done);
+        if (k >= 0)
+            done += (size_t)k;
+        else if (errno != EINTR)
+            o->why = errno;
+    }
+    return o->why ? 0 : (ssize_t)n;
+}
+
+static int put_end(void *cookie)
+{
+    OutFile *o = cookie;
+    return close(o->fd);
+}
 
 static bool fail(OutFile *o, int why)
 {
@@ -20,25 +41,25 @@ static bool fail(OutFile *o, int why)
 bool outfile_open(OutFile *o, Diag *d, const char *path)
 {
     struct stat st;
+    bool direct = !stat(path, &st) && !S_ISREG(st.st_mode);
+    const char *temp = direct ? NULL : arena_printf(d->arena, "%s.tmp%ld", path, (long)getpid());
     *o = (OutFile){ .diag = d, .path = path };
-    if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
-        o->f = fopen(path, "wb");
-        return o->f || fail(o, errno);
-    }
-    const char *temp = arena_printf(d->arena, "%s.tmp%ld", path, (long)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (fd < 0)
+    o->fd = open(temp ? temp : path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (o->fd < 0)
         return fail(o, errno);
     o->temp = temp;
-    o->f = fdopen(fd, "wb");
-    return o->f || fail(o, errno);
+    o->f = fopencookie(o, "wb", (cookie_io_functions_t){ .write = put, .close = put_end });
+    if (o->f)
+        return true;
+    close(o->fd);
+    return fail(o, ENOMEM);
 }
 
 bool outfile_commit(OutFile *o)
 {
-    errno = 0;
-    if (fflush(o->f) || ferror(o->f))
-        return fail(o, errno ? errno : EIO);
+    fflush(o->f);
+    if (o->why)
+        return fail(o, o->why);
     int closed = fclose(o->f);
     o->f = NULL;
     if (closed || (o->temp && rename(o->temp, o->path)))

@@ -79,6 +79,7 @@ bool module_write_file(Module *m, const char *path)
     BlobFile blob = { .diag = m->diag, .path = arena_printf(m->arena, "%s.blob", path) };
     blob.sink = (BlobSink){ &blob, file_append };
     bool ok = outfile_open(&text, m->diag, path);
+    graph_renumber(m->graph);                               /* so that the text read back prints the same */
     if (ok) {
         fputs(module_print(m, a, &blob.sink), text.f);
         ok = !blob.begun || (!blob.failed && outfile_commit(&blob.out));

@@ -138,7 +138,7 @@ static Value *build_one_pad(Match *x)
 /* Operands that are themselves concats along the same axis are written out, unless somebody else wants them too. */
 static Value *build_flat_concat(Match *x)
 {
-    enum { MAX_FLAT = 64 };
+    enum { MAX_FLAT = 32 };
     Value *in[MAX_FLAT];
     int n = 0;
     bool any = false;
@@ -153,6 +153,23 @@ static Value *build_flat_concat(Match *x)
         }
     }
     return any ? mk_concat(&x->b, (Inputs){ n, in }, *NODE_ATTR(x->root, concat)) : NULL;
+}
+
+/* A kernel has so many operands and no more; of those beyond, every 32 are joined first. */
+static Value *build_concat_tree(Match *x)
+{
+    enum { TOO_MANY = 48, PART = 32 };
+    int n = x->root->nin, parts = 0;
+    Value *in[PART], **part = ARENA_ARRAY(x->m->arena, Value *, n / PART + 1);
+    if (n <= TOO_MANY)
+        return NULL;
+    for (int i = 0; i < n; i += PART) {
+        int k = 0;
+        for (; k < PART && i + k < n; k++)
+            in[k] = x->root->in[i + k].val;
+        part[parts++] = mk_concat(&x->b, (Inputs){ k, in }, *NODE_ATTR(x->root, concat));
+    }
+    return mk_concat(&x->b, (Inputs){ parts, part }, *NODE_ATTR(x->root, concat));
 }
 
 /* One index known at compile time: a slice, and its axis removed. */
@@ -204,6 +221,7 @@ const Rule rules_shape[] = {
     { .name = "pad_pad", .pattern = "pad(...)", .build = build_one_pad },
     { .name = "concat_one", .pattern = "concat(?x)", .replacement = "?x" },
     { .name = "concat_concat", .pattern = "concat(...)", .build = build_flat_concat },
+    { .name = "concat_many", .pattern = "concat(...)", .build = build_concat_tree },
     { .name = "gather_constant", .pattern = "gather(?x, $i)", .build = build_slice_of_gather },
     { .name = "reduce_nothing", .pattern = "reduce(?x)", .replacement = "?x" },
     { .name = "reduce_reduce", .pattern = "reduce(reduce:r!(?x))", .build = build_one_reduce },

@@ -5,7 +5,7 @@ static int run_command(int argc, char **argv)
 {
     const Command c = { "ingot-run", "run", "MODEL.so", "Run a compiled model once.", 1, 1 };
     RunOptions o = { .threads = 1 };
-    TextList model;
+    Operands model;
     const Option table[] = { RUN_OPTIONS(o), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     return status >= 0 ? status : tool_run_file(model.v[0], &o);
@@ -15,7 +15,7 @@ static int bench_command(int argc, char **argv)
 {
     const Command c = { "ingot-run", "bench", "MODEL.so", "Time a compiled model.", 1, 1 };
     BenchOptions o = { .threads = 1 };
-    TextList model;
+    Operands model;
     const Option table[] = { BENCH_OPTIONS(o), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     return status >= 0 ? status : tool_bench_file(model.v[0], model.v[0], &o);
@@ -25,7 +25,7 @@ static int inspect_command(int argc, char **argv)
 {
     const Command c = { "ingot-run", "inspect", "MODEL.so", "Print inputs, outputs and requirements of a compiled model.", 1, 1 };
     bool json = false;
-    TextList model;
+    Operands model;
     const Option table[] = { { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &json }, OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     return status >= 0 ? status : tool_inspect_file(model.v[0], json);

@@ -85,7 +85,8 @@ static int unknown_option(const Command *c, const Option *table, const char *wor
     return near ? options_misuse(c, "unknown option '%s'; did you mean '--%s'?", name, near) : options_misuse(c, "unknown option '%s'", name);
 }
 
-static bool store(const Option *o, const char *text, int room)
+/* False: not a number, or too many of a list. */
+static bool store(const Option *o, const char *text)
 {
     if (o->kind == OPT_FLAG)
         *(bool *)o->to = true;
@@ -93,7 +94,7 @@ static bool store(const Option *o, const char *text, int room)
         *(const char **)o->to = text;
     else if (o->kind == OPT_LIST) {
         TextList *list = o->to;
-        if (!list->v && !(list->v = calloc((size_t)room, sizeof *list->v)))
+        if (list->n == MAX_LIST)
             return false;
         list->v[list->n++] = text;
     } else {
@@ -134,7 +135,7 @@ static const Option *option_of(const Option *table, int n, int code)
     return NULL;
 }
 
-int options_parse(const Command *c, const Option *table, int argc, char **argv, TextList *operands)
+int options_parse(const Command *c, const Option *table, int argc, char **argv, Operands *operands)
 {
     struct option longs[MAX_OPTIONS + 2];
     char letters[2 * MAX_OPTIONS + 2];
@@ -149,10 +150,11 @@ int options_parse(const Command *c, const Option *table, int argc, char **argv, 
             return options_misuse(c, "option '%s' needs a value", argv[optind - 1]);
         if (!o)
             return unknown_option(c, table, argv[optind - 1]);
-        if (!store(o, optarg, argc))
-            return options_misuse(c, "option '--%s' needs a number, not '%s'", o->name, optarg);
+        if (!store(o, optarg))
+            return options_misuse(c, o->kind == OPT_LIST ? "option '--%s' is given too often ('%s')" : "option '--%s' needs a number, not '%s'",
+                                  o->name, optarg);
     }
-    *operands = (TextList){ argc - optind, (const char **)(argv + optind) };
+    *operands = (Operands){ argc - optind, argv + optind };
     if (operands->n < c->min_operands)
         return options_misuse(c, "%s is missing", c->operands);
     if (c->max_operands >= 0 && operands->n > c->max_operands)

@@ -13,10 +13,18 @@ typedef enum OptionKind {
     OPT_LIST                        /* TextList; may be given several times */
 } OptionKind;
 
+enum { MAX_LIST = 256 };
+
 typedef struct TextList {
     int n;
-    const char **v;                 /* lives as long as the process */
+    const char *v[MAX_LIST];        /* borrowed from argv */
 } TextList;
+
+/* What is left of argv when the options are taken out. */
+typedef struct Operands {
+    int n;
+    char **v;
+} Operands;
 
 typedef struct Option {
     const char *name;               /* long name; NULL ends the table */
@@ -38,7 +46,7 @@ typedef struct Command {
 } Command;
 
 /* Parse argv[1..]. Operands go to *operands. Returns -1 to go on; otherwise the exit status: 0 after --help, 2 after a sentence on stderr. */
-int options_parse(const Command *c, const Option *table, int argc, char **argv, TextList *operands);
+int options_parse(const Command *c, const Option *table, int argc, char **argv, Operands *operands);
 /* A sentence about wrong usage, with a hint to --help; returns 2. */
 int options_misuse(const Command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 typedef struct Subcommand {
