@@ -14,7 +14,6 @@ typedef struct CompileOptions {
     const char *cpu;                /* LLVM cpu name; NULL: this machine's, or the triple's baseline */
     int opt_level;                  /* LLVM's pipeline, 0..3 */
     bool time;                      /* print phase times on stderr */
-    bool fast_math;
 } CompileOptions;
 
 /* What target this is, before passes run: they ask for vector width and register count. Fills in defaults, checks names; reports. */

@@ -66,8 +66,11 @@ Index index_new(Group *g, int rank);                                /* fresh id,
 LLVMValueRef group_load(Group *g, const Value *v, const Index *at, int lanes);
 /* True if group_load of v with the last dim along the lanes needs only contiguous or uniform memory reads. */
 bool group_lanes_ok(Group *g, const Value *v);
+bool group_lanes_ok_along(Group *g, const Value *v, int dim);       /* another dim, in the full space */
 /* Store a compute value of the result's dtype to element `offset` (i64) of the result; mask (<lanes x i1>) may be NULL. */
 void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask);
+/* Store CG_LANES values to elements offset, offset + stride, ... */
+void group_scatter(Group *g, LLVMValueRef val, LLVMValueRef offset, LLVMValueRef stride);
 LLVMValueRef group_dim(Group *g, Dim d);                            /* cg_dim with the group's context */
 LLVMValueRef operand_load(Group *g, int operand, LLVMValueRef offset, int lanes, LLVMValueRef mask);   /* raw element access -> compute value */
 /* Offset of the element in the contiguous tensor with these dims. */

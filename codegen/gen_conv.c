@@ -33,6 +33,10 @@ static Conv conv_of(const Group *g)
     k.n = x->dim[0], k.c = x->dim[x->rank - 1], k.m = y->dim[y->rank - 1];
     k.h = naxes == 2 ? x->dim[1] : one, k.oh = naxes == 2 ? y->dim[1] : one;
     k.w = x->dim[naxes], k.ow = y->dim[naxes];
+    if (k.kw == 1 && k.sw == 1 && dim_is(k.w, 1)) {     /* a column: let tiles run along it */
+        k.kw = k.kh, k.sw = k.sh, k.dw = k.dh, k.w = k.h, k.ow = k.oh;
+        k.kh = k.sh = k.dh = 1, k.h = k.oh = one;
+    }
     k.pointwise = k.kh == 1 && k.kw == 1 && k.sh == 1 && k.sw == 1;
     return k;
 }

@@ -527,6 +527,34 @@ static bool converts_half(const Codegen *cg, DType t)
     return t == DT_f16 && (is_aarch64(cg) || target_has(&cg->target, "f16c"));
 }
 
+/* The formula as a function of its own. */
+static Val conversion_function(Codegen *cg, const char *name, const Formula *f, LLVMTypeRef result, LLVMTypeRef operand, int lanes)
+{
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(cg->b);
+    Val fn = LLVMAddFunction(cg->mod, name, LLVMFunctionType(result, &operand, 1, false)), x = LLVMGetParam(fn, 0);
+    unsigned noinline = LLVMGetEnumAttributeKindForName("noinline", strlen("noinline"));
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    cg_function_attributes(cg, fn);
+    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(cg->llvm, noinline, 0));
+    LLVMPositionBuilderAtEnd(cg->b, LLVMAppendBasicBlockInContext(cg->llvm, fn, "entry"));
+    LLVMBuildRet(cg->b, cg_formula(cg, f, &x, lanes));
+    LLVMPositionBuilderAtEnd(cg->b, here);
+    return fn;
+}
+
+/* Without vector registers, sixteen conversions in line are some hundred instructions each time: compiling then takes minutes. */
+static Val convert_by_formula(Codegen *cg, const char *name, const Formula *f, Val x, LLVMTypeRef result, int lanes)
+{
+    LLVMTypeRef operand = LLVMTypeOf(x);
+    if (lanes == 1 || cg->target.vector_bytes > 4)
+        return cg_formula(cg, f, &x, lanes);
+    name = arena_printf(cg->arena, "%s_x%d", name, lanes);
+    Val fn = LLVMGetNamedFunction(cg->mod, name);
+    if (!fn)
+        fn = conversion_function(cg, name, f, result, operand, lanes);
+    return LLVMBuildCall2(cg->b, LLVMFunctionType(result, &operand, 1, false), fn, &x, 1, "");
+}
+
 LLVMValueRef cg_from_storage(Codegen *cg, DType t, LLVMValueRef raw, int lanes)
 {
     if (t == DT_bool)
@@ -536,7 +564,7 @@ LLVMValueRef cg_from_storage(Codegen *cg, DType t, LLVMValueRef raw, int lanes)
     if (converts_half(cg, t))
         return LLVMBuildFPExt(cg->b, LLVMBuildBitCast(cg->b, raw, with_lanes(cg->f16, lanes), ""), with_lanes(cg->f32, lanes), "");
     Formula f = formula_load(cg->arena, t);
-    return cg_formula(cg, &f, &raw, lanes);
+    return convert_by_formula(cg, arena_printf(cg->arena, "load_%s", dtype_name(t)), &f, raw, with_lanes(cg->f32, lanes), lanes);
 }
 
 LLVMValueRef cg_to_storage(Codegen *cg, DType t, LLVMValueRef val, int lanes, bool saturate)
@@ -550,7 +578,8 @@ LLVMValueRef cg_to_storage(Codegen *cg, DType t, LLVMValueRef val, int lanes, bo
         return LLVMBuildBitCast(cg->b, half, with_lanes(cg->i16, lanes), "");
     }
     Formula f = formula_store(cg->arena, t, saturate);
-    return cg_formula(cg, &f, &val, lanes);
+    const char *name = arena_printf(cg->arena, "store_%s%s", dtype_name(t), saturate ? "_saturating" : "");
+    return convert_by_formula(cg, name, &f, val, cg_storage_type(cg, t, lanes), lanes);
 }
 
 LLVMValueRef cg_elementwise(Codegen *cg, const Node *n, const LLVMValueRef *args, int lanes)

@@ -184,6 +184,18 @@ void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLV
     masked_intrinsic(cg, "llvm.masked.store", LLVMTypeOf(raw), (LLVMValueRef[]){ raw, p, LLVMConstInt(cg->i32, align, false), mask }, 4);
 }
 
+void group_scatter(Group *g, LLVMValueRef val, LLVMValueRef offset, LLVMValueRef stride)
+{
+    Codegen *cg = g->cg;
+    DType t = g->result->type.dtype;
+    LLVMValueRef raw = cg_to_storage(cg, t, val, CG_LANES, false);
+    for (int i = 0; i < CG_LANES; i++) {
+        LLVMValueRef one = LLVMBuildExtractElement(cg->b, raw, LLVMConstInt(cg->i32, (unsigned)i, false), "");
+        LLVMSetAlignment(LLVMBuildStore(cg->b, one, cg_gep(cg, g->out, t, offset)), (unsigned)dtype_bytes(t));
+        offset = LLVMBuildNSWAdd(cg->b, offset, stride, "");
+    }
+}
+
 /* ---- constants ---- */
 
 static LLVMValueRef scalar_constant(Codegen *cg, const Tensor *t)
@@ -487,15 +499,21 @@ bool lanes_ok(LaneWalk *w, const Value *v, const int64_t *lane)
     return (move->lanes ? move->lanes : lanes_through_broadcast)(w, v->def, lane);
 }
 
+bool group_lanes_ok_along(Group *g, const Value *v, int dim)
+{
+    Dim size = v->type.dim[dim];
+    LaneWalk w = { g, 2000, dim_is_const(size) ? size->k : 0 };
+    int64_t lane[MAX_RANK] = { 0 };
+    lane[dim] = 1;
+    return v->type.dtype != DT_str && lanes_ok(&w, v, lane);
+}
+
 bool group_lanes_ok(Group *g, const Value *v)
 {
-    LaneWalk w = { g, 2000 };
-    int64_t lane[MAX_RANK] = { 0 };
     if (!v->type.rank || v->type.dtype == DT_str)
         return false;
-    lane[v->type.rank - 1] = 1;
     if (!g->elementwise || !g->space)
-        return lanes_ok(&w, v, lane);
+        return group_lanes_ok_along(g, v, v->type.rank - 1);
     for (int k = 0; k < g->noperand; k++)           /* merged: lanes run along the last merged dim */
         if (g->space->maybe_one[k][g->space->rank - 1])
             return false;

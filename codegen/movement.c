@@ -44,10 +44,16 @@ static LLVMValueRef load_slice(Group *g, const Node *n, const Index *at, int lan
 
 static bool lanes_slice(LaneWalk *w, const Node *n, const int64_t *lane)
 {
-    int64_t in[MAX_RANK] = { 0 };
-    for (int d = 0; d < node_out(n)->type.rank; d++)
-        in[d] = lane[d] * NODE_ATTR(n, slice)->steps.v[d];
-    return lanes_ok(w, node_in(n, 0), in);
+    const Attr_slice *a = NODE_ATTR(n, slice);
+    int64_t in[MAX_RANK] = { 0 }, block = w->block;
+    for (int d = 0; d < node_out(n)->type.rank; d++) {
+        in[d] = lane[d] * a->steps.v[d];
+        if (lane[d] && !(block && a->steps.v[d] == 1 && dim_divides(w->g->cg->m->dims, a->starts.v[d], block)))
+            w->block = 0;
+    }
+    bool ok = lanes_ok(w, node_in(n, 0), in);
+    w->block = block;
+    return ok;
 }
 
 static LLVMValueRef load_reshape(Group *g, const Node *n, const Index *at, int lanes)
@@ -56,11 +62,12 @@ static LLVMValueRef load_reshape(Group *g, const Node *n, const Index *at, int l
     Index in = { .rank = from->rank };
     LLVMValueRef flat = linear_offset(g, to->rank, to->dim, at->v);
     split_index(g, flat, from->rank, from->dim, in.v);
-    if (lanes > 1 && from->rank)                    /* group_lanes_ok saw that the last dims agree */
+    if (lanes > 1 && from->rank)                    /* lanes_reshape saw that they stay within the last dim */
         in.lane[from->rank - 1] = at->lane[at->rank - 1];
     return group_load(g, node_in(n, 0), &in, lanes);
 }
 
+/* Lanes run along the last dim of both: it is the same, or a part of the operand's. */
 static bool lanes_reshape(LaneWalk *w, const Node *n, const int64_t *lane)
 {
     const Type *from = &node_in(n, 0)->type, *to = &node_out(n)->type;
@@ -69,10 +76,19 @@ static bool lanes_reshape(LaneWalk *w, const Node *n, const int64_t *lane)
     for (int d = 0; d < rank - 1; d++)
         if (lane[d])
             return false;
-    if (!from->rank || !rank || from->dim[from->rank - 1] != to->dim[rank - 1])
-        return !rank || !lane[rank - 1];
+    if (!rank || !lane[rank - 1])
+        return true;
+    if (!from->rank)
+        return false;
+    Dim mine = from->dim[from->rank - 1], theirs = to->dim[rank - 1];
+    if (mine != theirs && !(dim_is_const(theirs) && theirs->k > 0 && dim_divides(w->g->cg->m->dims, mine, theirs->k)))
+        return false;
     in[from->rank - 1] = lane[rank - 1];
-    return lanes_ok(w, node_in(n, 0), in);
+    int64_t block = w->block;
+    w->block = mine == theirs ? block : theirs->k;
+    bool ok = lanes_ok(w, node_in(n, 0), in);
+    w->block = block;
+    return ok;
 }
 
 static LLVMValueRef load_iota(Group *g, const Node *n, const Index *at, int lanes)
@@ -139,12 +155,16 @@ static LLVMValueRef load_concat(Group *g, const Node *n, const Index *at, int la
     return phi;
 }
 
+/* Along the axis all lanes must fall into one part: parts begin at multiples of the block that the lanes stay within. */
 static bool lanes_concat(LaneWalk *w, const Node *n, const int64_t *lane)
 {
-    for (int i = 0; i < n->nin; i++)
-        if (!lanes_ok(w, node_in(n, i), lane))
-            return false;
-    return !lane[NODE_ATTR(n, concat)->axis];
+    int64_t axis = NODE_ATTR(n, concat)->axis, block = w->block;
+    bool ok = true;
+    for (int i = 0; ok && lane[axis] && i < n->nin; i++)
+        ok = block && dim_divides(w->g->cg->m->dims, node_in(n, i)->type.dim[axis], block);
+    for (int i = 0; ok && i < n->nin; i++)
+        ok = lanes_ok(w, node_in(n, i), lane);
+    return ok;
 }
 
 /* Index of a padded axis brought back inside [0, size) the way the mode says. */

@@ -8,6 +8,7 @@
 typedef struct LaneWalk {
     Group *g;
     int budget;                     /* values visited; deep sharing is answered with no */
+    int64_t block;                  /* the lanes stay within [n*block, (n+1)*block) of the dim they run along, for some n; 0: not known */
 } LaneWalk;
 
 typedef struct Movement {

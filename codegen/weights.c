@@ -52,7 +52,7 @@ static bool same_data(const Tensor *a, const Tensor *b)
 {
     if (a->dtype != b->dtype || a->splat != b->splat || a->count != b->count)
         return false;
-    return a->data == b->data || (tensor_bytes(a) <= SMALL && !memcmp(a->data, b->data, tensor_bytes(a)));
+    return a->data == b->data || !tensor_bytes(a) || (tensor_bytes(a) <= SMALL && !memcmp(a->data, b->data, tensor_bytes(a)));
 }
 
 static bool same_entry(const WeightEntry *a, const WeightEntry *b)

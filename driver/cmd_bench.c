@@ -18,7 +18,7 @@ int cmd_bench(int argc, char **argv)
     BenchOptions o = { .threads = 1 };
     BuildOptions b = BUILD_DEFAULT;
     Operands model;
-    const Option table[] = { BENCH_OPTIONS(o), IMPORT_OPTIONS(b), PASS_OPTIONS(b), CODE_OPTIONS(b), OPTIONS_END };
+    const Option table[] = { BENCH_OPTIONS(o), IMPORT_OPTIONS(b), PASS_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
         status = pipeline_check(&c, &b);

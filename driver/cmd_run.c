@@ -45,7 +45,7 @@ int cmd_run(int argc, char **argv)
     bool eval = false;
     Operands model;
     const Option table[] = { RUN_OPTIONS(o), { "eval", 0, OPT_FLAG, NULL, "use the reference evaluator (.onnx only)", &eval },
-                             IMPORT_OPTIONS(b), PASS_OPTIONS(b), CODE_OPTIONS(b), OPTIONS_END };
+                             IMPORT_OPTIONS(b), PASS_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
         status = pipeline_check(&c, &b);

@@ -21,7 +21,7 @@ typedef struct BuildOptions {
     TextList dim, overridable;
     const char *level, *target, *cpu;
     const char *passes, *stop_after, *print_after, *dot_after;
-    bool time, trace, verify, fast_math;
+    bool time, trace, verify;
     int64_t fuel;
 } BuildOptions;
 #define BUILD_DEFAULT { .level = "2", .fuel = -1 }
@@ -41,8 +41,6 @@ typedef struct BuildOptions {
     { "trace", 0, OPT_FLAG, NULL, "print every rewrite", &(o).trace }, \
     { "verify", 0, OPT_FLAG, NULL, "check the graph after every pass", &(o).verify }, \
     { "fuel", 0, OPT_INT, "N", "stop rewriting after N rewrites", &(o).fuel }
-#define CODE_OPTIONS(o) \
-    { "fast-math", 0, OPT_FLAG, NULL, "let sums be reordered and NaN be ignored", &(o).fast_math }
 
 /* Checks that options_parse cannot make (-O, pass names). Returns -1 to go on, 2 after a sentence, 0 after `--passes help`. */
 int pipeline_check(const Command *c, const BuildOptions *o);

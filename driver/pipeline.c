@@ -112,7 +112,6 @@ bool pipeline_module(Module *m, const BuildOptions *o, const CompileOptions *out
     code.cpu = o->cpu;
     code.opt_level = o->level[0] - '0';
     code.time = o->time;
-    code.fast_math = o->fast_math;
     return pipeline_optimize(m, o, out->output) && check_planned(m) && compile_module(m, &code);
 }
 

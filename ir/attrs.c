@@ -72,7 +72,8 @@ bool attr_equal(AttrKind k, const void *a, const void *b)
     case AK_str: return same_str(*(const char *const *)a, *(const char *const *)b);
     case AK_dtype: return *(const DType *)a == *(const DType *)b;
     case AK_ints: return same_bytes(((const IntVec *)a)->n, ((const IntVec *)a)->v, ((const IntVec *)b)->n, ((const IntVec *)b)->v, sizeof(int64_t));
-    case AK_floats: return same_bytes(((const FloatVec *)a)->n, ((const FloatVec *)a)->v, ((const FloatVec *)b)->n, ((const FloatVec *)b)->v, sizeof(double));
+    case AK_floats:
+        return same_bytes(((const FloatVec *)a)->n, ((const FloatVec *)a)->v, ((const FloatVec *)b)->n, ((const FloatVec *)b)->v, sizeof(double));
     case AK_strs: return same_strs(a, b);
     case AK_dims: return same_bytes(((const DimVec *)a)->n, ((const DimVec *)a)->v, ((const DimVec *)b)->n, ((const DimVec *)b)->v, sizeof(Dim));
     case AK_tensor: return same_tensor(*(const Tensor *const *)a, *(const Tensor *const *)b);

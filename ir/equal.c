@@ -117,17 +117,22 @@ static bool same_value(const Compare *c, const Value *a, const Value *b)
     return a && b ? ptrmap_get(&c->value, b, 0) == (uintptr_t)a : a == b;
 }
 
+static bool same_attr(Compare *c, AttrKind k, const void *x, const void *y)
+{
+    const DimVec *dx = x, *dy = y;
+    if (k == AK_dims)
+        return same_dims(c, dx->n, dx->v, dy->n, dy->v);
+    if (k != AK_graph)
+        return attr_equal(k, x, y);
+    const Graph *g = *(Graph *const *)x, *h = *(Graph *const *)y;
+    return g && h ? same_graph(c, g, h) : g == h;
+}
+
 static bool same_attrs(Compare *c, const Node *a, const Node *b)
 {
     FOR_EACH_ATTR(f, a->op) {
         const void *x = attr_at(f, a->attrs), *y = attr_at(f, b->attrs);
-        const DimVec *dx = x, *dy = y;
-        bool same;
-        if (f->kind == AK_graph)
-            same = *(Graph *const *)x && *(Graph *const *)y ? same_graph(c, *(Graph *const *)x, *(Graph *const *)y) : *(Graph *const *)x == *(Graph *const *)y;
-        else
-            same = f->kind == AK_dims ? same_dims(c, dx->n, dx->v, dy->n, dy->v) : attr_equal(f->kind, x, y);
-        if (!same)
+        if (!same_attr(c, f->kind, x, y))
             return differ(c, "%s %%%u: attribute %s differs", op_name(a->op), a->nout ? a->out[0].id : a->id, f->name);
     }
     return true;

@@ -356,12 +356,23 @@ static void live_add(Check *c, Value *v)
     c->live[c->nlive++] = (Live){ .val = v, .from = c->step };
 }
 
-/* Number the steps; a node with regions takes one before them, where its operands are read, and one after, where its results are. Operands stay
- * live until the regions are done. */
+static void read_operands(Check *c, const Node *n)
+{
+    for (int i = 0; i < n->nin; i++) {
+        Value *mem = n->in[i].val ? memory_of(n->in[i].val) : NULL;
+        if (mem)
+            *ptrmap_at(&c->to, mem) = c->step;
+    }
+}
+
+/* Number the steps; a node with regions takes one before them and one after, where its results are. Operands of an `if` are read before its regions, and
+ * wherever an input of theirs, which is an alias, is used inside. */
 static bool walk_plan(Check *c, const Graph *g)
 {
     FOR_EACH_NODE(n, g) {
         c->step++;
+        if (n->op == OP_if)
+            read_operands(c, n);
         FOR_EACH_ATTR(f, n->op)
             if (f->kind == AK_graph && *(Graph **)attr_at(f, n->attrs) && !walk_plan(c, *(Graph **)attr_at(f, n->attrs)))
                 return false;
@@ -374,11 +385,8 @@ static bool walk_plan(Check *c, const Graph *g)
                 live_add(c, &n->out[i]);
             *ptrmap_at(&c->to, memory_of(&n->out[i])) = c->step;
         }
-        for (int i = 0; i < n->nin; i++) {
-            Value *mem = n->in[i].val ? memory_of(n->in[i].val) : NULL;
-            if (mem)
-                *ptrmap_at(&c->to, mem) = c->step;
-        }
+        if (n->op != OP_if)
+            read_operands(c, n);
     }
     return true;
 }

@@ -294,6 +294,30 @@ static void node_prints_on_one_line(void **state)
     assert_string_equal(node_print(w->arena, nth(m, 1)), "%1 = fused(%0) {body=graph} : f32[4]");
 }
 
+/* A new row in ops.def needs no test of its own here. */
+static void every_elementwise_op_round_trips(void **state)
+{
+    static const char *const operand_type[] = { [EWT_NUM] = "f32", [EWT_FLT] = "f32", [EWT_INT] = "i32", [EWT_BOOL] = "bool", [EWT_ANY] = "f32" };
+    World *w = *state;
+    for (OpCode op = OP_none + 1; op < OP_count; op++) {
+        const OpInfo *info = &op_table[op];
+        const char *text = "graph {", *operands = "";
+        if (!(info->flags & OPF_EW))
+            continue;
+        for (int i = 0; i < info->min_in; i++) {
+            const char *type = info->ew_result == EWR_SECOND && i == 0 ? "bool" : operand_type[info->ew_types];
+            text = arena_printf(w->arena, "%s %%%d = input() {index=%d} : %s[%s]", text, i, i, type, i % 2 ? "4" : "N,1");
+            operands = arena_printf(w->arena, "%s%s%%%d", operands, i ? ", " : "", i);
+        }
+        Module *m = parse(w, arena_printf(w->arena, "%s %%r = %s(%s) return(%%r) }", text, info->name, operands));
+        const char *printed = module_print(m, w->arena, NULL);
+        Module *again = parse(w, printed);
+        assert_null(module_difference(w->arena, m, again));
+        assert_string_equal(printed, module_print(again, w->arena, NULL));
+        assert_int_equal(nth(again, info->min_in)->op, op);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -303,7 +327,7 @@ int main(void)
         TEST(verify_finds_lost_use), TEST(verify_finds_use_of_other_value), TEST(verify_finds_broken_back_link),
         TEST(verify_finds_use_before_definition), TEST(verify_finds_use_of_erased), TEST(verify_finds_stale_type), TEST(verify_finds_capture),
         TEST(verify_finds_region_type), TEST(verify_accepts_edits), TEST(files_round_trip), TEST(files_cannot_be_written),
-        TEST(files_cannot_be_read), TEST(without_blob_constants_are_elided), TEST(node_prints_on_one_line),
+        TEST(files_cannot_be_read), TEST(without_blob_constants_are_elided), TEST(node_prints_on_one_line), TEST(every_elementwise_op_round_trips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
