@@ -59,7 +59,7 @@ int cmd_compile(int argc, char **argv)
         TARGET_OPTIONS(a.build),
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim },
         { "threads", 0, OPT_FLAG, NULL, "emit code that can use several threads (it always can)", &threads },
-        IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build), CODE_OPTIONS(a.build),
+        IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build),
         { "bisect", 0, OPT_TEXT, "COMMAND", "find the first rewrite after which COMMAND (run on OUT) fails", &a.bisect }, OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
