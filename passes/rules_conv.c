@@ -203,6 +203,74 @@ static Value *build_scaled_conv_transpose(Match *x)
     return mk_conv_transpose(&x->b, IN(c->in[0].val, scaled, bias), *a);
 }
 
+/* Filters that do not overlap: every input pixel makes a block of its own, kernel x filters numbers by one matrix product. */
+static bool blocks_are_apart(const Node *c)
+{
+    const Attr_conv_transpose *a = NODE_ATTR(c, conv_transpose);
+    const Type *w = &c->in[1].val->type;
+    bool apart = a->channels_last && a->group == 1 && value_constant(c->in[1].val) && (!node_in(c, 2) || value_constant(node_in(c, 2)));
+    for (int i = 0; apart && i < w->rank - 2; i++)
+        apart = dim_is(w->dim[2 + i], a->strides.n ? a->strides.v[i] : 1) && (!a->dilations.n || a->dilations.v[i] == 1) &&
+                (!a->output_padding.n || a->output_padding.v[i] == 0);
+    for (int i = 0; i < a->pads.n; i++)
+        apart &= a->pads.v[i] == 0;
+    return apart;
+}
+
+/* [C, M, k...] as a matrix [C, k... * M], and the bias [M] repeated to match its columns. */
+static Value *block_filters(Match *x, Value *w, int64_t *columns)
+{
+    int naxes = w->type.rank - 2;
+    int64_t perm[MAX_RANK] = { 0 };
+    *columns = w->type.dim[1]->k;
+    for (int i = 0; i < naxes; i++) {
+        perm[1 + i] = 2 + i;
+        *columns *= w->type.dim[2 + i]->k;
+    }
+    perm[1 + naxes] = 1;
+    return mk_reshape_ints(&x->b, mk_transpose_perm(&x->b, w, perm), 2, (int64_t[]){ w->type.dim[0]->k, *columns });
+}
+
+static Value *repeated_bias(Match *x, Value *bias, int64_t columns)
+{
+    int64_t filters = bias->type.dim[0]->k;
+    Value *v = mk_expand_to(&x->b, bias, 2, dims_of_ints(x->m, 2, (int64_t[]){ columns / filters, filters }).v);
+    return mk_reshape_ints(&x->b, v, 1, &columns);
+}
+
+/* [N, h, w, kh * kw * M] -> [N, h, w, kh, kw, M] -> [N, h, kh, w, kw, M] -> the result */
+static Value *blocks_in_place(Match *x, Value *v, const Type *w, const Type *y)
+{
+    int naxes = w->rank - 2, rank = 2 * naxes + 2;
+    Dim dim[MAX_RANK];
+    int64_t perm[MAX_RANK] = { 0 };
+    if (!v || rank > MAX_RANK)
+        return NULL;
+    for (int i = 0; i <= naxes; i++)
+        dim[i] = v->type.dim[i];
+    for (int i = 0; i < naxes; i++) {
+        dim[1 + naxes + i] = w->dim[2 + i];
+        perm[1 + 2 * i] = 1 + i;
+        perm[2 + 2 * i] = 1 + naxes + i;
+    }
+    dim[rank - 1] = w->dim[1];
+    perm[rank - 1] = rank - 1;
+    return mk_reshape_to(&x->b, mk_transpose_perm(&x->b, mk_reshape_to(&x->b, v, rank, dim), perm), y->rank, y->dim);
+}
+
+static Value *build_conv_transpose_matmul(Match *x)
+{
+    const Node *c = x->root;
+    int64_t columns;
+    if (!blocks_are_apart(c))
+        return NULL;
+    Value *w = block_filters(x, c->in[1].val, &columns);
+    Value *v = mk_matmul(&x->b, IN(c->in[0].val, w), (Attr_matmul){ 0 });
+    if (v && node_in(c, 2))
+        v = mk_add(&x->b, v, repeated_bias(x, node_in(c, 2), columns));
+    return blocks_in_place(x, v, &c->in[1].val->type, &node_out(c)->type);
+}
+
 /* ---- matmul with a constant right side ---- */
 
 static Value *build_scaled_columns(Match *x)
@@ -232,6 +300,7 @@ const Rule rules_conv[] = {
     { .name = "add_conv", .pattern = "conv(...)", .build = build_shifted_input },
     { .name = "conv_transpose_add", .pattern = "add(conv_transpose:c!(...), $k)", .build = build_conv_transpose_bias },
     { .name = "conv_transpose_mul", .pattern = "mul(conv_transpose:c!(...), $k)", .build = build_scaled_conv_transpose },
+    { .name = "conv_transpose_matmul", .pattern = "conv_transpose(...)", .build = build_conv_transpose_matmul },
     { .name = "matmul_mul", .pattern = "mul(matmul:p!(?x, $w), $k)", .build = build_scaled_columns },
     { .name = "mul_matmul", .pattern = "matmul(mul!(?x, $k), $w)", .build = build_scaled_rows },
     { .name = NULL },
