@@ -400,6 +400,8 @@ static void run_check(Run *r, const Node *n)
     const Attr_check *a = NODE_ATTR(n, check);
     for (int i = 0; i < a->left.n; i++) {
         LLVMValueRef same = equals(r, cg_dim(r->cg, r->state, a->left.v[i]), cg_dim(r->cg, r->state, a->right.v[i]));
+        if (a->or_one)
+            same = LLVMBuildOr(r->cg->b, same, equals(r, cg_dim(r->cg, r->state, a->left.v[i]), cg_i64(r->cg, 1)), "");
         require(r, same, INGOT_ERR_DATA, arena_printf(r->cg->arena, "node '%s': %s", node_label(r, n), a->message ? a->message : "sizes differ"));
     }
 }

@@ -136,8 +136,8 @@ static LLVMValueRef build_dim(Codegen *cg, LLVMValueRef context, Dim d)
         LLVMValueRef at = cg_i64(cg, d->k + 1);             /* word 0 of the context is the error */
         return LLVMBuildLoad2(cg->b, cg->i64, LLVMBuildGEP2(cg->b, cg->i64, context, &at, 1, ""), dim_symbol_at(cg->m->dims, (int)d->k)->name);
     }
-    LLVMValueRef x[64], r;
-    for (int i = 0; i < d->nargs && i < 64; i++)
+    LLVMValueRef *x = ARENA_ARRAY(cg->arena, LLVMValueRef, d->nargs + 1), r;
+    for (int i = 0; i < d->nargs; i++)
         x[i] = cg_dim(cg, context, d->arg[i]);
     switch (d->op) {
     case DIM_ADD:

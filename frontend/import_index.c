@@ -271,7 +271,7 @@ static bool topk_count(Importer *c, Dim size, Dim *k)
     Dim reachable = dim_min(table(c), *k, size);
     if (reachable == *k || (dim_is_const(*k) && dim_is_const(size)))    /* infer_topk reports the latter */
         return true;
-    Attr_check a = { dims_copy(c->m, 1, &reachable), dims_copy(c->m, 1, k), "TopK: k is larger than the axis", 0 };
+    Attr_check a = { .left = dims_copy(c->m, 1, &reachable), .right = dims_copy(c->m, 1, k), .message = "TopK: k is larger than the axis" };
     return build_node(&c->b, OP_check, IN_NONE, &a, 0) != NULL;
 }
 

@@ -122,7 +122,8 @@ bool require_equal(Importer *c, Dim left, Dim right, const char *message)
         return true;
     if (dim_is_const(left) && dim_is_const(right))
         return import_fail(c, "%s (%lld against %lld)", message, (long long)left->k, (long long)right->k);
-    Attr_check a = { dims_copy(c->m, 1, &left), dims_copy(c->m, 1, &right), arena_printf(c->m->arena, "%s '%s': %s", c->op, c->b.loc.node, message), 0 };
+    Attr_check a = { .left = dims_copy(c->m, 1, &left), .right = dims_copy(c->m, 1, &right) };
+    a.message = arena_printf(c->m->arena, "%s '%s': %s", c->op, c->b.loc.node, message);
     return build_node(&c->b, OP_check, IN_NONE, &a, 0) != NULL;
 }
 

@@ -93,7 +93,7 @@ bool eval_check(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor
     const Attr_check *a = NODE_ATTR(n, check);
     for (int i = 0; i < a->left.n; i++) {
         int64_t l = dim_eval(a->left.v[i], e->syms), r = dim_eval(a->right.v[i], e->syms);
-        if (l != r)
+        if (l != r && !(a->or_one && l == 1))
             return diag_error(e->m->diag, n->loc, "%s (%lld against %lld)", a->message ? a->message : "two sizes must agree", (long long)l,
                               (long long)r);
     }

@@ -75,12 +75,37 @@ bool infer_set(Module *m, Node *n, int i, DType t, int rank, const Dim *dim)
     return true;
 }
 
+static void assume(Module *m, Dim left, Dim right, bool or_one)
+{
+    Assumptions *list = m->assumed;
+    if (!list)
+        return;
+    if (list->n == list->room) {
+        Assumption *grown = ARENA_ARRAY(m->arena, Assumption, list->room = 2 * list->room + 16);
+        if (list->n)
+            memcpy(grown, list->v, sizeof *grown * (size_t)list->n);
+        list->v = grown;
+    }
+    list->v[list->n++] = (Assumption){ left, right, or_one };
+}
+
 bool dims_differ(Module *m, Dim a, Dim b)
 {
     if (a == b)
         return false;
     Dim diff = dim_sub(m->dims, a, b);
+    if (!dim_is_const(diff))
+        assume(m, a, b, false);
     return dim_is_const(diff) && diff->k != 0;
+}
+
+bool infer_one_or(Module *m, Dim a, Dim b)
+{
+    if (dim_is_const(a))
+        return a->k == 1 || !dims_differ(m, a, b);
+    if (a != b && !(b->op == DIM_BCAST && b->arg[0] == a))
+        assume(m, a, b, true);
+    return true;
 }
 
 Dim dims_unify(Dim a, Dim b)
@@ -248,7 +273,11 @@ static bool infer_region(Module *m, Node *n, Graph *body, int first_operand, con
         input[i]->type = n->in[first_operand + i].val->type;
         input[i]->known = n->in[first_operand + i].val->known;
     }
-    if (!graph_infer(body))
+    Assumptions *assumed = m->assumed;
+    m->assumed = NULL;                          /* what the nodes of the body assume is no concern of n: a branch may not run */
+    bool ok = graph_infer(body);
+    m->assumed = assumed;
+    if (!ok)
         return false;
     Node *ret = graph_return(body);
     if (!ret || ret->nin != n->nout)

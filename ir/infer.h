@@ -28,7 +28,8 @@ bool infer_is_index(Module *m, const Node *n, int i);               /* operand i
 bool infer_axis(Module *m, const Node *n, int64_t axis, int rank);  /* 0 <= axis < rank */
 bool infer_set(Module *m, Node *n, int i, DType t, int rank, const Dim *dim);
 static inline void infer_copy_dims(Dim *out, const Type *t) { for (int k = 0; k < t->rank; k++) out[k] = t->dim[k]; }
-bool dims_differ(Module *m, Dim a, Dim b);                          /* provably unequal */
+bool dims_differ(Module *m, Dim a, Dim b);                          /* provably unequal; else it is assumed that they are equal */
+bool infer_one_or(Module *m, Dim a, Dim b);                         /* a is 1 or b, or that is assumed; false: provably not */
 Dim dims_unify(Dim a, Dim b);                                       /* of two sizes that must agree: the constant one if any */
 const char *infer_dim_text(Module *m, Dim d);
 bool infer_word_among(Module *m, const Node *n, const char *what, const char *word, const char *const *list);

@@ -39,7 +39,7 @@ bool infer_check(Module *m, Node *n)
     if (a->left.n != a->right.n)
         return infer_fail(m, n, "%d sizes against %d", a->left.n, a->right.n);
     for (int i = 0; i < a->left.n; i++)
-        if (dims_differ(m, a->left.v[i], a->right.v[i]))
+        if ((!a->or_one || (dim_is_const(a->left.v[i]) && a->left.v[i]->k != 1)) && dims_differ(m, a->left.v[i], a->right.v[i]))
             return diag_error(m->diag, n->loc, "%s (%s against %s)", a->message ? a->message : "two sizes must agree",
                               infer_dim_text(m, a->left.v[i]), infer_dim_text(m, a->right.v[i]));
     return true;
@@ -93,7 +93,7 @@ bool infer_expand(Module *m, Node *n)
         return false;
     int lead = shape->n - x->rank;
     for (int i = 0; i < x->rank; i++)
-        if (lead < 0 || (!dim_is(x->dim[i], 1) && dims_differ(m, x->dim[i], shape->v[lead + i]) && dim_is_const(x->dim[i])))
+        if (lead < 0 || !infer_one_or(m, x->dim[i], shape->v[lead + i]))
             return infer_fail(m, n, "%s does not broadcast to %s", type_print(m, m->arena, x), type_print(m, m->arena, &n->out[0].type));
     known_move(m, n);
     return true;

@@ -189,6 +189,10 @@ struct Graph {
     unsigned props;
 };
 
+/* Sizes that inference could neither prove equal nor unequal: left is assumed to be right or, with or_one, 1. */
+typedef struct Assumption { Dim left, right; bool or_one; } Assumption;
+typedef struct Assumptions { int n, room; Assumption *v; } Assumptions;
+
 struct Module {
     Arena *arena;
     DimTable *dims;
@@ -203,6 +207,7 @@ struct Module {
     int64_t fuel;                   /* rewrites still allowed; -1: no limit */
     const char *last_rewrite;       /* name of the rewrite that took the last fuel */
     bool trace;                     /* print every rewrite on stderr */
+    Assumptions *assumed;           /* inference adds what it assumes here; NULL: nobody asks */
 };
 
 Module *module_new(Arena *a, Diag *d, const char *name, const char *file);

@@ -1,5 +1,5 @@
 /* type.c -- element types, tensor types and vectors of dims, see ir.h. */
-#include "ir.h"
+#include "infer.h"
 
 #include <string.h>
 
@@ -131,13 +131,22 @@ static Dim broadcast_axis(Module *m, const Type *const *types, int ntypes, int f
     return d;
 }
 
+/* Every operand's size is 1 or the result's. */
+static bool broadcasts_to(Module *m, const Type *const *types, int ntypes, int from_end, Dim to)
+{
+    for (int i = 0; to && i < ntypes; i++)
+        if (from_end < types[i]->rank && !infer_one_or(m, types[i]->dim[types[i]->rank - 1 - from_end], to))
+            return false;
+    return to != NULL;
+}
+
 int dims_broadcast(Module *m, Loc loc, const Type *const *types, int ntypes, Dim *out)
 {
     int rank = 0;
     for (int i = 0; i < ntypes; i++)
         rank = types[i]->rank > rank ? types[i]->rank : rank;
     for (int k = 0; k < rank; k++)
-        if (!(out[rank - 1 - k] = broadcast_axis(m, types, ntypes, k))) {
+        if (!broadcasts_to(m, types, ntypes, k, out[rank - 1 - k] = broadcast_axis(m, types, ntypes, k))) {
             const char *s = "";
             for (int i = 0; i < ntypes; i++)
                 s = arena_printf(m->arena, "%s%s%s", s, i ? " and " : "", type_print(m, m->arena, types[i]));

@@ -296,7 +296,7 @@ static void test_bind_and_check(void **state)
     s = dims_copy(b->m, 2, s.v);
     build_node(b, OP_bind, IN(sizes), &(Attr_bind){ s, 0 }, -1);
     DimVec six = D(f, "6"), product = { 1, (const Dim[]){ dim_mul(b->m->dims, s.v[0], s.v[1]) } };
-    build_node(b, OP_check, IN_NONE, &(Attr_check){ dims_copy(b->m, 1, product.v), six, "the sizes must cover x", 0 }, -1);
+    build_node(b, OP_check, IN_NONE, &(Attr_check){ .left = dims_copy(b->m, 1, product.v), .right = six, .message = "the sizes must cover x" }, -1);
     build_node(b, OP_return, IN(mk_reshape(b, IN(x), (Attr_reshape){ s, 0 })), NULL, -1);
     const Tensor *in[2] = { fix_tensor(f, DT_i64, "2", NUMBERS(3, 2)), fix_tensor(f, DT_f32, "6", NUMBERS(1, 2, 3, 4, 5, 6)) }, *out;
     assert_true(eval_module(b->m, f->a, 2, in, &out));

@@ -1,7 +1,8 @@
 /* test_random_graphs.c -- every pass keeps what random graphs compute.
  *
  * A graph grows node by node: an op, operands among the values so far, attributes, all from one seed; what inference refuses is not there. It is
- * evaluated, then again after each pass of -O2. INGOT_TEST_SEEDS=FROM,COUNT chooses the seeds; a failing seed is named.
+ * evaluated, then again after each pass; some seeds have other levels than -O2, or little fuel. INGOT_TEST_SEEDS=FROM,COUNT chooses the seeds; a
+ * failing seed is named.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -294,6 +295,8 @@ static bool try_seed(uint32_t seed)
     c.nout = graph_return(m->graph)->nin;
     PassOptions opt = PASS_OPTIONS_DEFAULT;
     opt.verify = true;
+    opt.fuel = seed % 3 ? -1 : (int64_t)seed % 40;           /* stopping anywhere must be as good */
+    opt.level = seed % 5 ? 2 : seed % 4;
     opt.after = check_after;
     opt.after_ctx = &c;
     bool ok = graph_verify(m->graph) && eval_module(m, a, INPUTS, c.in, c.want) && passes_run(m, &opt) && !c.failed;
