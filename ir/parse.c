@@ -110,8 +110,8 @@ static bool parse_operands(Parser *p, const Graph *g, Line *l)
 {
     if (!scan_expect(p, '(', "after the name of an op"))
         return false;
-    while (!scan_accept(p, ')'))
-        if ((l->operands.n && !scan_expect(p, ',', "between operands")) || !parse_operand(p, g, l->op, l->operands.n, list_push(p, &l->operands)))
+    for (int i = 0; !scan_accept(p, ')'); i++)
+        if ((i && !scan_expect(p, ',', "between operands")) || !parse_operand(p, g, l->op, i, list_push(p, &l->operands)))
             return false;
     return true;
 }

@@ -14,6 +14,7 @@
 typedef struct Guard {
     Module *m;
     Graph *g;
+    Node *start;                    /* of g, after the inputs: what only mentions symbols of inputs is checked before it */
     Assumptions told;               /* by the node at hand */
     Assumptions held;               /* by a check before the node at hand, here or in a graph around this one */
 } Guard;
@@ -31,9 +32,12 @@ static void append(Guard *s, Assumptions *list, Assumption x)
 
 static bool is_held(const Guard *s, const Assumption *x)
 {
-    for (int i = 0; i < s->held.n; i++)
-        if (s->held.v[i].left == x->left && s->held.v[i].right == x->right && (x->or_one || !s->held.v[i].or_one))
+    for (int i = 0; i < s->held.n; i++) {
+        const Assumption *h = &s->held.v[i];
+        bool same = h->left == x->left && h->right == x->right, swapped = h->left == x->right && h->right == x->left;
+        if ((same && h->or_one == x->or_one) || ((same || swapped) && !h->or_one))
             return true;
+    }
     return false;
 }
 
@@ -72,7 +76,7 @@ static bool place_check(Guard *s, const Assumption *x, Node *n)
     bool early = !dim_from_data(s->m->dims, x->left) && !dim_from_data(s->m->dims, x->right);
     Attr_check a = { .left = dims_copy(s->m, 1, &x->left), .right = dims_copy(s->m, 1, &x->right), .or_one = x->or_one, .message = sentence(s, x, n) };
     append(s, &s->held, *x);
-    return node_new(s->g, early ? first_after_inputs(s->g) : n, OP_check, 0, NULL, &a, -1, n->loc) != NULL;
+    return node_new(s->g, early ? s->start : n, OP_check, 0, NULL, &a, -1, n->loc) != NULL;
 }
 
 static void hold(Guard *s, const Node *n)
@@ -109,10 +113,10 @@ static void guard_nested(void *ctx, Graph *g)
 
 static bool guard_graph(Guard *s, Graph *g)
 {
-    Graph *around = s->g;
-    int held = s->held.n;
+    Guard around = *s;
     Nested c = { s, true };
     s->g = g;
+    s->start = first_after_inputs(g);
     FOR_EACH_NODE(n, g) {
         if (n->op == OP_check)
             hold(s, n);
@@ -121,8 +125,9 @@ static bool guard_graph(Guard *s, Graph *g)
         if (n->op != OP_fused)          /* one kernel, in which no check can stand */
             node_regions(n, guard_nested, &c);
     }
-    s->g = around;
-    s->held.n = held;               /* what a branch checks is not checked where the branch is not taken */
+    s->g = around.g;
+    s->start = around.start;
+    s->held.n = around.held.n;      /* what a branch checks is not checked where the branch is not taken */
     return c.ok;
 }
 

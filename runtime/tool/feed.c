@@ -144,6 +144,20 @@ static int64_t size_of(const ingot_model *m, const FeedOptions *o, const ingot_t
     return 1;
 }
 
+/* A file whose size is not that of a --dim: one of the two is a mistake. */
+static bool check_dims(const ingot_model *m, const FeedOptions *o, const ingot_tensor *t, int i)
+{
+    int64_t size;
+    for (int k = 0; k < t->rank && k < m->input[i].rank; k++) {
+        int64_t dim = m->input[i].dim[k];
+        const char *given = dim < 0 ? value_of(&o->dim, m->symbol[-1 - dim]) : NULL;
+        if (given && parse_size(given, &size) && size != t->dim[k])
+            return tool_fail("input '%s' has size %lld where --dim says %s=%lld", m->input[i].name, (long long)t->dim[k], m->symbol[-1 - dim],
+                             (long long)size), false;
+    }
+    return true;
+}
+
 static bool make_input(const ingot_model *m, const FeedOptions *o, Generator *g, ingot_tensor *t, int i)
 {
     const ingot_port *p = &m->input[i];
@@ -170,6 +184,8 @@ bool tool_feed(const ingot_model *m, const FeedOptions *o, ingot_tensor *t)
         const char *file = value_of(&o->input, m->input[i].name);
         if (file && ingot_tensor_read(file, m->input[i].dtype, &t[i], &err))
             return tool_fail("%s", err.text), false;
+        if (file && !check_dims(m, o, &t[i], i))
+            return false;
     }
     for (int i = 0; i < m->n_inputs; i++)
         if (!t[i].data && !make_input(m, o, &g, t, i))

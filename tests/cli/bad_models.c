@@ -82,7 +82,7 @@ int main(void)
     write_file("truncated.onnx", good->b, good->n - 9);
     write_model("good.onnx", good);
     write_model("short_weight.onnx", model_of(graph_weight(tensor_raw("w", ONNX_FLOAT, 1, (int64_t[]){ 3 }, three, 8))));
-    write_model("old.onnx", model_of_opset(1));
+    write_model("old.onnx", model_of_opset(0));
     write_model("future.onnx", model_of_opset(1000));
     write_model("gaps.onnx", model_of(GRAPH(node_named("Frobnicate", "first", "x", "a"), node_named("Neg", "fine", "a", "b"),
                                             node_named("Quux", "second", "b", "c"), node_named("Frobnicate", "third", "c", "y"))));
