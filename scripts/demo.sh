@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 sh scripts/install.sh
 build=${BUILD_DIR:-build}
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF >/dev/null
-ninja -C "$build" ingot ingot-run
+echo "== build (about half a minute)"
+ninja --quiet -C "$build" ingot ingot-run
 build=$(cd "$build" && pwd)
 out=$build/demo
 mkdir -p "$out"
