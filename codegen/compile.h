@@ -6,6 +6,16 @@
 
 typedef enum OutputKind { OUT_SO, OUT_OBJECT, OUT_ARCHIVE, OUT_ASSEMBLY, OUT_LLVM } OutputKind;
 
+/* What an instrumented model launches, in program order: the kernels and irregular operators, each once, branches of `if` one after the other. */
+typedef struct Launch {
+    const Node *node;
+    const char *kernel;             /* the function that computes it */
+} Launch;
+typedef struct Profile {
+    int n, room;
+    Launch *launch;                 /* in the module's arena */
+} Profile;
+
 typedef struct CompileOptions {
     const char *output;             /* path; written to a temporary name and renamed when complete */
     OutputKind kind;
@@ -14,6 +24,8 @@ typedef struct CompileOptions {
     const char *cpu;                /* LLVM cpu name; NULL: this machine's, or the triple's baseline */
     int opt_level;                  /* LLVM's pipeline, 0..3 */
     bool time;                      /* print phase times on stderr */
+    Profile *profile;               /* NULL; else filled in, and the code says what it is about to do: before launch number i it calls
+                                       parallel_for(pool, NULL, NULL, i), and with i = n after the last. parallel_for is then required. */
 } CompileOptions;
 
 /* What target this is, before passes run: they ask for vector width and register count. Fills in defaults, checks names; reports. */

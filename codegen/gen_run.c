@@ -288,6 +288,11 @@ static struct Kernel *kernel_of(Run *r, Group *g)
     return &c->item[c->n++];
 }
 
+static LLVMTypeRef parallel_for_type(Codegen *cg)
+{
+    return LLVMFunctionType(cg->void_t, (LLVMTypeRef[]){ cg->ptr, cg->ptr, cg->ptr, cg->i64 }, 4, false);
+}
+
 /* kernel(args, 0, units), shared among threads where it is worth it. */
 static void call_kernel(Run *r, const struct Kernel *k, LLVMValueRef args)
 {
@@ -301,9 +306,8 @@ static void call_kernel(Run *r, const struct Kernel *k, LLVMValueRef args)
     LLVMValueRef total = cg_dim(cg, r->state, dim_mul(dims, k->work.units, k->work.cost)), share = call_field(r, CALL_PARALLEL_FOR, cg->ptr);
     LLVMValueRef worth = LLVMBuildICmp(cg->b, LLVMIntSGE, total, cg_i64(cg, PARALLEL_WORTH), "");
     worth = LLVMBuildAnd(cg->b, worth, LLVMBuildICmp(cg->b, LLVMIntNE, share, LLVMConstNull(cg->ptr), ""), "");
-    LLVMTypeRef type = LLVMFunctionType(cg->void_t, (LLVMTypeRef[]){ cg->ptr, cg->ptr, cg->ptr, cg->i64 }, 4, false);
     Branch b = branch_begin(cg, worth);
-    LLVMBuildCall2(cg->b, type, share, (LLVMValueRef[]){ call_field(r, CALL_POOL, cg->ptr), k->fn, args, units }, 4, "");
+    LLVMBuildCall2(cg->b, parallel_for_type(cg), share, (LLVMValueRef[]){ call_field(r, CALL_POOL, cg->ptr), k->fn, args, units }, 4, "");
     branch_else(cg, &b);
     LLVMBuildCall2(cg->b, cg->kernel_type, k->fn, all, 3, "");
     branch_end(cg, &b);
@@ -319,6 +323,8 @@ static void launch_kernel(Run *r, const Node *n)
         cg->error = "reported";
         return;
     }
+    if (cg->opt->profile)
+        cg->opt->profile->launch[cg->opt->profile->n - 1].kernel = arena_str(cg->arena, LLVMGetValueName(k->fn));
     int pack = pack_operand(&g, &packed), nargs = n->nin + n->nout + 1;
     LLVMValueRef args = cg_variable(cg, LLVMGetUndef(LLVMArrayType2(cg->ptr, (uint64_t)nargs)));
     for (int i = 0; i < nargs; i++) {
@@ -368,6 +374,30 @@ static void call_irregular(Run *r, const Node *n)
         return;
     const char *say = arena_printf(cg->arena, "node '%s' (%s): an index or size in its operands is out of range", node_label(r, n), op_name(n->op));
     require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), INGOT_ERR_DATA, say);
+}
+
+/* ---- instrumented code, see CompileOptions.profile ---- */
+
+static void profile_mark(Run *r, int64_t launch)
+{
+    Codegen *cg = r->cg;
+    LLVMValueRef null = LLVMConstNull(cg->ptr), args[] = { call_field(r, CALL_POOL, cg->ptr), null, null, cg_i64(cg, launch) };
+    LLVMBuildCall2(cg->b, parallel_for_type(cg), call_field(r, CALL_PARALLEL_FOR, cg->ptr), args, 4, "");
+}
+
+static void profile_launch(Run *r, const Node *n)
+{
+    Profile *p = r->cg->opt->profile;
+    if (!p)
+        return;
+    if (p->n == p->room) {
+        Launch *grown = ARENA_ARRAY(r->cg->arena, Launch, p->room ? 2 * p->room : 64);
+        if (p->n)
+            memcpy(grown, p->launch, sizeof *grown * (size_t)p->n);
+        p->launch = grown, p->room = p->room ? 2 * p->room : 64;
+    }
+    profile_mark(r, p->n);
+    p->launch[p->n++] = (Launch){ n, arena_printf(r->cg->arena, "k_%s", op_name(n->op)) };
 }
 
 /* ---- nodes ---- */
@@ -433,6 +463,8 @@ static void run_graph(Run *r, const Graph *g)
     FOR_EACH_NODE(n, g) {
         for (int i = 0; i < n->nout && n->op != OP_if; i++)     /* those of an `if` are prepared where a branch computes them */
             prepare_result(r, n, &n->out[i]);
+        if (!runner[n->op])
+            profile_launch(r, n);
         RunFn *run = runner[n->op] ? runner[n->op] : op_table[n->op].flags & OPF_KERNEL ? call_irregular : launch_kernel;
         run(r, n);
     }
@@ -537,6 +569,8 @@ bool gen_module(Codegen *cg)
         if (!dim_from_data(cg->m->dims, type_bytes_dim(cg->m, &r.outputs[i]->type)))
             open_output(&r, i);
     run_graph(&r, cg->m->graph);
+    if (cg->opt->profile)
+        profile_mark(&r, cg->opt->profile->n);
     for (int i = 0; i < r.noutputs; i++)
         describe_output(&r, i);
     release_heap(&r);

@@ -6,7 +6,7 @@ expect 0 "usage: ingot" "$INGOT" --help
 expect 0 "ingot 0." "$INGOT" --version
 expect 2 "did you mean 'compile'?" "$INGOT" comple
 expect 2 "unknown command 'xyz'" "$INGOT" xyz
-for command in compile run bench inspect dump test targets; do
+for command in compile run bench profile inspect dump test targets; do
     expect 0 "usage: ingot $command" "$INGOT" $command --help
     expect 2 "unknown option '--no-such-thing'" "$INGOT" $command --no-such-thing x
     expect 2 "ingot $command --help" "$INGOT" $command --no-such-thing x
