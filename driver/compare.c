@@ -72,7 +72,7 @@ static Tensor real_view(const Tensor *t)
     return x;
 }
 
-bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, double rtol, double atol, char *why, size_t bytes)
+static bool compare_types(const char *name, const Tensor *got, const Tensor *want, char *why, size_t bytes)
 {
     char a[160], b[160];
     if (got->dtype != want->dtype) {
@@ -84,6 +84,13 @@ bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, do
                  ingot_dims_text(want->rank, want->dim, b, sizeof b));
         return false;
     }
+    return true;
+}
+
+bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, double rtol, double atol, char *why, size_t bytes)
+{
+    if (!compare_types(name, got, want, why, bytes))
+        return false;
     if (want->dtype == DT_str)
         return compare_strings(name, got, want, why, bytes);
     if (want->dtype == DT_c64 || want->dtype == DT_c128) {
@@ -91,4 +98,35 @@ bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, do
         return compare_floats(name, &g, &w, rtol, atol, why, bytes);
     }
     return dtype_is_float(want->dtype) ? compare_floats(name, got, want, rtol, atol, why, bytes) : compare_integers(name, got, want, why, bytes);
+}
+
+typedef struct Moments { double least, most, mean, deviation; } Moments;
+
+static Moments moments_of(const Tensor *t)
+{
+    Moments m = { INFINITY, -INFINITY, 0, 0 };
+    double n = (double)t->count, squares = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        double x = tensor_get_f64(t, i);
+        m.least = fmin(m.least, x);
+        m.most = fmax(m.most, x);
+        m.mean += x / n;
+        squares += x * x / n;
+    }
+    m.deviation = sqrt(fmax(squares - m.mean * m.mean, 0));
+    return m;
+}
+
+bool compare_samples(const char *name, const Tensor *got, const Tensor *want, char *why, size_t bytes)
+{
+    if (!compare_types(name, got, want, why, bytes))
+        return false;
+    Moments g = moments_of(got), w = moments_of(want);
+    double width = fmax(w.most - w.least, 0), error = 6 * (g.deviation + w.deviation) / sqrt((double)want->count) + 1e-7;
+    bool ranges = g.least >= w.least - width && g.most <= w.most + width;
+    if (want->count && (!ranges || !(fabs(g.mean - w.mean) <= error))) {
+        snprintf(why, bytes, "%s: drawn from %g to %g around %g, expected %g to %g around %g", name, g.least, g.most, g.mean, w.least, w.most, w.mean);
+        return false;
+    }
+    return true;
 }

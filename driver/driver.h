@@ -64,6 +64,9 @@ bool path_ends_in(const char *path, const char *end);
  * False: a sentence that starts with `name` in why. */
 bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, double rtol, double atol, char *why, size_t bytes);
 
+/* The same for numbers drawn at random: dtype and shape; a range and a mean that samples of this size, drawn alike, would have. */
+bool compare_samples(const char *name, const Tensor *got, const Tensor *want, char *why, size_t bytes);
+
 /* ---- scratchdir.c ---- */
 
 /* A fresh folder in $TMPDIR. Reports and returns false on failure. remove deletes the files in it, then the folder. */

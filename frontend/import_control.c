@@ -1,7 +1,5 @@
-/* import_control.c -- operators with subgraphs, and operators that are something else while training. */
+/* import_control.c -- operators with subgraphs. */
 #include "import_parts.h"
-
-/* ---- If ---- */
 
 static bool run_here(Importer *c, const char *branch)
 {
@@ -75,22 +73,4 @@ bool import_if(Importer *c)
     if (known && known->count == 1 && known->dtype == DT_bool)
         return run_here(c, tensor_get_i64(known, 0) ? "then_branch" : "else_branch");
     return run_either(c, in(c, 0));
-}
-
-/* ---- training ---- */
-
-/* In inference the input passes through and the mask is all true (in old versions: of the input's type). */
-bool import_dropout(Importer *c)
-{
-    Value *x = in(c, 0);
-    double training = 0, ratio = 0.5;
-    if (!x || !in_scalar(c, 2, 0, &training))
-        return false;
-    if (training != 0 && (!in_scalar(c, 1, 0.5, &ratio) || ratio != 0))
-        return import_unsupported(c, "training_mode");
-    if (c->opset < 7 && has_attr(c, "is_test") && !attr_i(c, "is_test", 0))
-        return import_unsupported(c, "training (is_test = 0)");
-    if (!set_out(c, 0, x))
-        return false;
-    return !out_wanted(c, 1) || set_out(c, 1, mk_full(&c->b, c->opset < 10 ? x->type.dtype : DT_bool, value_rank(x), x->type.dim, 1));
 }

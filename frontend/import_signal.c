@@ -1,7 +1,6 @@
 /* import_signal.c -- window functions, DFT, STFT, MelWeightMatrix.
  *
- * A Fourier transform is a product with a table of sines and cosines, which folds to constants where the length is one. Angles are reduced
- * modulo the length in integers before they become floats, so that long transforms keep their precision.
+ * A Fourier transform is the core op fft with its table of roots, which folds to a constant where the length is one.
  */
 #include <math.h>
 
@@ -45,93 +44,40 @@ bool import_blackman_window(Importer *c)
 
 /* ---- Fourier transforms ---- */
 
-typedef struct Table { Value *cosine, *sine; } Table;       /* [in, out] of 2 pi i o / n */
-
-static Table fourier_table(Builder *b, Dim in_size, Dim out_size, Dim n, DType t)
+/* [n, 2]: cosine and sine of 2 pi k / n */
+static Value *root_table(Builder *b, Dim n, DType t)
 {
-    Value *i = mk_insert_axes(b, mk_iota_n(b, DT_i64, in_size), 1, 1), *o = mk_iota_n(b, DT_i64, out_size);
-    Value *turn = mk_mod(b, mk_mul(b, i, o), mk_dim_scalar(b, n, DT_i64));
-    Value *angle = mk_div(b, mk_scaled(b, mk_cast_to(b, turn, DT_f64), 2 * PI), mk_dim_scalar(b, n, DT_f64));
-    return (Table){ mk_cast_to(b, mk_cos(b, angle), t), mk_cast_to(b, mk_sin(b, angle), t) };
+    Value *k = mk_insert_axes(b, mk_iota_n(b, DT_f64, n), 1, 1), *angle = mk_div(b, mk_scaled(b, k, 2 * PI), mk_dim_scalar(b, n, DT_f64));
+    return mk_cast_to(b, mk_concat2(b, mk_cos(b, angle), mk_sin(b, angle), 1), t);
 }
 
-/* The last axis cut, or filled with zeros, to `size`. */
-static Value *fit_last(Builder *b, Value *x, Dim size)
+/* x [.., n, 1 or 2] -> [.., n, 2]; small floats are transformed in f32. */
+static Value *transformed(Builder *b, Value *x, bool inverse)
 {
-    return x ? mk_pad_end(b, x, value_rank(x) - 1, size, NULL) : NULL;
-}
-
-static Value *product(Builder *b, Value *x, Value *table)
-{
-    return mk_matmul(b, IN(x, table), (Attr_matmul){ 0 });
-}
-
-typedef struct Complex { Value *re, *im; } Complex;         /* im: NULL where it is zero */
-
-/* Forward, along the last axis: out[o] = sum of x[i] e^(-2 pi j i o / n). */
-static Complex fourier(Builder *b, Complex x, Dim n, Dim out_size)
-{
-    Complex y = { NULL, NULL };
-    if (!x.re)
-        return y;
-    Table t = fourier_table(b, n, out_size, n, x.re->type.dtype);
-    y.re = product(b, x.re, t.cosine);
-    y.im = mk_neg(b, product(b, x.re, t.sine));
-    if (x.im) {
-        y.re = mk_add(b, y.re, product(b, x.im, t.sine));
-        y.im = mk_add(b, y.im, product(b, x.im, t.cosine));
-    }
-    return y;
-}
-
-/* The inverse is the forward transform of the conjugate, conjugated, over n. */
-static Complex fourier_inverse(Builder *b, Complex x, Dim n)
-{
-    Complex y = fourier(b, (Complex){ x.re, x.im ? mk_neg(b, x.im) : NULL }, n, n);
-    Value *size = y.re ? mk_dim_scalar(b, n, y.re->type.dtype) : NULL;
-    return (Complex){ mk_div(b, y.re, size), mk_div(b, mk_neg(b, y.im), size) };
-}
-
-/* A real signal from the first half of its coefficients: all but the first, and the middle one of an even n, stand for two. */
-static Value *fourier_inverse_real(Builder *b, Complex x, Dim n)
-{
-    DimTable *d = b->m->dims;
-    Dim half = dim_addk(d, dim_divk(d, n, 2), 1);
-    if (!x.re)
+    if (!x)
         return NULL;
-    DType type = x.re->type.dtype;
-    Table t = fourier_table(b, half, n, n, type);
-    Value *k = mk_iota_n(b, DT_i64, half), *twice = mk_scaled(b, k, 2);
-    Value *single = mk_or(b, mk_eq(b, k, mk_k(b, k, 0)), mk_eq(b, twice, mk_dim_scalar(b, n, DT_i64)));
-    Value *weight = mk_where(b, single, mk_scalar(b, type, 1), mk_scalar(b, type, 2));
-    Value *y = product(b, mk_mul(b, x.re, weight), t.cosine);
-    if (x.im)
-        y = mk_sub(b, y, product(b, mk_mul(b, x.im, weight), t.sine));
-    return mk_div(b, y, mk_dim_scalar(b, n, type));
+    DType t = wide_float(x->type.dtype);
+    Value *y = mk_fft(b, IN(mk_cast_to(b, x, t), root_table(b, value_dim(x, value_rank(x) - 2), t)), (Attr_fft){ .inverse = inverse });
+    return mk_cast_to(b, y, x->type.dtype);
 }
 
-/* x [.., 1 or 2] -> its real and imaginary part, with `axis` moved to the end and fitted to n elements. */
-static bool complex_parts(Importer *c, Value *x, int axis, Dim n, Complex *out)
+/* All n coefficients of a real signal from the first half: those behind are conjugates of those before the middle. x [.., half, 2] */
+static Value *both_halves(Builder *b, Value *x, Dim half, Dim n)
 {
-    Builder *b = &c->b;
-    int last = value_rank(x) - 1;
-    bool pair = dim_is(value_dim(x, last), 2);
-    if (!pair && !dim_is(value_dim(x, last), 1))
-        return import_fail(c, "the last axis has %s elements, 1 (real) or 2 (complex) are needed", dim_print(c->m->dims, c->m->arena, value_dim(x, last)));
-    Value *re = mk_index(b, x, last, dim_const(c->m->dims, 0)), *im = pair ? mk_index(b, x, last, dim_one(b)) : NULL;
-    out->re = fit_last(b, mk_swap_axes(b, re, axis, last - 1), n);
-    out->im = fit_last(b, mk_swap_axes(b, im, axis, last - 1), n);
-    return out->re != NULL;
-}
-
-/* The parts side by side on a new last axis, with the transformed axis back in its place. */
-static Value *complex_join(Builder *b, Complex y, int axis)
-{
-    if (!y.re)
+    if (!x)
         return NULL;
-    int last = value_rank(y.re);
-    Value *re = mk_insert_axes(b, mk_swap_axes(b, y.re, axis, last - 1), last, 1);
-    return y.im ? mk_concat2(b, re, mk_insert_axes(b, mk_swap_axes(b, y.im, axis, last - 1), last, 1), last) : re;
+    Value *k = mk_iota_n(b, DT_i64, n), *behind = mk_le(b, mk_dim_scalar(b, half, DT_i64), k);
+    Value *at = mk_where(b, behind, mk_sub(b, mk_dim_scalar(b, n, DT_i64), k), k);
+    Value *conjugate = mk_floats(b, x->type.dtype, (FloatVec){ 2, (double[]){ 1, -1 } });
+    Value *sign = mk_where(b, mk_insert_axes(b, behind, 1, 1), conjugate, mk_k(b, x, 1));
+    return mk_mul(b, mk_gather(b, IN(x, at), (Attr_gather){ .axis = value_rank(x) - 2 }), sign);
+}
+
+static bool check_parts(Importer *c, const Value *x)
+{
+    Dim parts = value_dim(x, value_rank(x) - 1);
+    return dim_is(parts, 1) || dim_is(parts, 2) ||
+           import_fail(c, "the last axis has %s elements, 1 (real) or 2 (complex) are needed", dim_print(c->m->dims, c->m->arena, parts));
 }
 
 /* The operand seen as [outer, size, inner, 1 or 2] around the transformed axis, which may be a matter of data. */
@@ -205,6 +151,23 @@ static Value *around_undone(Builder *b, Value *y, const Value *x, const Around *
     return mk_reshape_to(b, y, rank, d);
 }
 
+/* x [outer, inner, size, 1 or 2], transformed along its third axis, of which n elements count. */
+static Value *dft_inverse(Builder *b, Value *x, Dim n, bool real)
+{
+    Dim half = dim_addk(b->m->dims, dim_divk(b->m->dims, n, 2), 1);
+    x = x ? mk_pad_end(b, mk_pad_end(b, x, 2, real ? half : n, NULL), 3, dim_const(b->m->dims, 2), NULL) : NULL;
+    Value *y = transformed(b, real ? both_halves(b, x, half, n) : x, true);
+    y = y ? mk_div(b, y, mk_dim_scalar(b, n, y->type.dtype)) : NULL;
+    return real ? mk_range_slice(b, y, 3, 0, 1) : y;
+}
+
+static Value *dft_forward(Builder *b, Value *x, Dim n, bool first_half)
+{
+    DimTable *d = b->m->dims;
+    Value *y = transformed(b, x ? mk_pad_end(b, x, 2, n, NULL) : NULL, false);
+    return first_half ? mk_slice_axis(b, y, 2, dim_const(d, 0), dim_addk(d, dim_divk(d, n, 2), 1)) : y;
+}
+
 bool import_dft(Importer *c)
 {
     Builder *b = &c->b;
@@ -212,25 +175,18 @@ bool import_dft(Importer *c)
     Value *x = in(c, 0);
     DimVec length = { 0, NULL };
     Around r = { .axis = 0 };
-    Complex parts;
     if (!x || (in(c, 1) && !in_dims(c, 1, &length)))
         return false;
     if (value_rank(x) < 2)
         return import_fail(c, "the input has rank %d, 2 or more is needed", value_rank(x));
-    if (!around_axis(c, x, &r))
+    if (!check_parts(c, x) || !around_axis(c, x, &r))
         return false;
     bool inverse = attr_i(c, "inverse", 0), onesided = attr_i(c, "onesided", 0);
     Dim n = length.n ? length.v[0] : inverse && onesided ? dim_mulk(d, dim_addk(d, r.size, -1), 2) : r.size;
-    Dim half = dim_addk(d, dim_divk(d, n, 2), 1), four[4] = { r.outer, r.size, r.inner, value_dim(x, value_rank(x) - 1) };
-    Value *flat = mk_reshape_to(b, x, 4, four);
-    if (!flat || !complex_parts(c, flat, 1, inverse && onesided ? half : n, &parts))
-        return false;
-    Complex y = { NULL, NULL };
-    if (inverse && onesided)
-        y.re = fourier_inverse_real(b, parts, n);
-    else
-        y = inverse ? fourier_inverse(b, parts, n) : fourier(b, parts, n, onesided ? half : n);
-    OUT(c, around_undone(b, complex_join(b, y, 1), x, &r));
+    Dim four[4] = { r.outer, r.size, r.inner, value_dim(x, value_rank(x) - 1) };
+    Value *rows = mk_swap_axes(b, mk_reshape_to(b, x, 4, four), 1, 2);
+    Value *y = inverse ? dft_inverse(b, rows, n, onesided) : dft_forward(b, rows, n, onesided);
+    OUT(c, around_undone(b, mk_swap_axes(b, y, 1, 2), x, &r));
 }
 
 /* The signal [batch, length, 1 or 2] cut into frames, each under the window and transformed: [batch, frames, bins, 2]. */
@@ -240,7 +196,6 @@ bool import_stft(Importer *c)
     DimTable *d = c->m->dims;
     Value *x = in(c, 0), *window = in(c, 2);
     DimVec step, length = { 0, NULL };
-    Complex parts;
     if (!x || !in_dims(c, 1, &step) || (in(c, 3) && !in_dims(c, 3, &length)))
         return false;
     if (value_rank(x) != 3 || step.n != 1 || (!length.n && !window) || (window && value_rank(window) != 1))
@@ -254,10 +209,11 @@ bool import_stft(Importer *c)
     Value *framed = mk_gather(b, IN(x, at), (Attr_gather){ .axis = 1 });                      /* [batch, frames, n, 1 or 2] */
     if (window)
         framed = mk_mul(b, framed, mk_insert_axes(b, window, 1, 1));
-    if (!framed || !complex_parts(c, framed, 2, n, &parts))
+    if (!framed || !check_parts(c, framed))
         return false;
-    Dim bins = attr_i(c, "onesided", 1) ? dim_addk(d, dim_divk(d, n, 2), 1) : n;
-    OUT(c, complex_join(b, fourier(b, parts, n, bins), 2));
+    Value *y = transformed(b, framed, false);
+    bool all = !attr_i(c, "onesided", 1);
+    OUT(c, all ? y : mk_slice_axis(b, y, 2, dim_const(d, 0), dim_addk(d, dim_divk(d, n, 2), 1)));
 }
 
 /* ---- MelWeightMatrix ---- */

@@ -1,4 +1,4 @@
-/* infer_irregular.c -- inference for the ops that call kernels: prefix sums, selection, resampling. */
+/* infer_irregular.c -- inference for the ops that call kernels: prefix sums, selection, resampling, random numbers, Fourier transforms. */
 #include "infer.h"
 
 #include <string.h>
@@ -89,4 +89,28 @@ bool infer_resize(Module *m, Node *n)
         if (!scale_fits(m, n, k))
             return false;
     return infer_set(m, n, 0, x->dtype, x->rank, a->shape.v);
+}
+
+bool infer_random(Module *m, Node *n)
+{
+    static const char *const kinds[] = { "counter", "mt19937", NULL };
+    const Attr_random *a = NODE_ATTR(n, random);
+    return infer_word_among(m, n, "kind", a->kind, kinds) && infer_set(m, n, 0, DT_f64, a->shape.n, a->shape.v);
+}
+
+bool infer_fft(Module *m, Node *n)
+{
+    if (!infer_operand(m, n, 0, 2) || !infer_operand(m, n, 1, 2))
+        return false;
+    const Type *x = in_type(n, 0), *table = in_type(n, 1);
+    if ((x->dtype != DT_f32 && x->dtype != DT_f64) || table->dtype != x->dtype)
+        return infer_fail(m, n, "of %s with a table of %s is not supported", dtype_name(x->dtype), dtype_name(table->dtype));
+    Dim parts = x->dim[x->rank - 1], length = x->dim[x->rank - 2], two = dim_const(m->dims, 2), out[MAX_RANK];
+    if (!dim_is(parts, 1) && !dim_is(parts, 2))
+        return infer_fail(m, n, "the last axis has %s elements, 1 (real) or 2 (complex) are needed", dim_print(m->dims, m->arena, parts));
+    if (table->rank != 2 || dims_differ(m, table->dim[0], length) || dims_differ(m, table->dim[1], two))
+        return infer_fail(m, n, "the table is %s, not [%s,2]", type_print(m, m->arena, table), dim_print(m->dims, m->arena, length));
+    infer_copy_dims(out, x);
+    out[x->rank - 1] = two;
+    return infer_set(m, n, 0, x->dtype, x->rank, out);
 }

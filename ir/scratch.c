@@ -83,11 +83,26 @@ static Dim scratch_tree_ensemble(Module *m, const Node *n)
     return dim_const(m->dims, NODE_ATTR(n, tree_ensemble)->count);
 }
 
+/* The state of the Mersenne Twister. */
+static Dim scratch_random(Module *m, const Node *n)
+{
+    return dim_const(m->dims, strcmp(NODE_ATTR(n, random)->kind, "mt19937") ? 0 : K_TWISTER_WORDS * (int64_t)sizeof(uint32_t));
+}
+
+/* Two buffers of n pairs of lanes: fft.c. */
+static Dim scratch_fft(Module *m, const Node *n)
+{
+    const Type *x = type_in(n, 0);
+    return dim_mulk(m->dims, x->dim[x->rank - 2], 2 * 2 * K_FFT_LANES * (int64_t)dtype_bytes(x->dtype));
+}
+
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_topk] = scratch_topk,
     [OP_non_max_suppression] = scratch_non_max_suppression,
     [OP_deform_conv] = scratch_deform_conv,
     [OP_resize] = scratch_resize,
+    [OP_random] = scratch_random,
+    [OP_fft] = scratch_fft,
     [OP_tree_ensemble] = scratch_tree_ensemble,
 };
 

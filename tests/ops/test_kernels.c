@@ -1,6 +1,8 @@
 /* test_kernels.c -- the KERNEL ops, through the evaluator, on small cases worked out by hand; conversions of single elements of every dtype. */
 #include "op_fixture.h"
 
+#include <stdio.h>
+
 #include "kernel.h"
 #include "minifloat.h"
 
@@ -143,6 +145,66 @@ static void test_cumulate(void **state)
     expect_result(f, mk_cumulate(&f->b, IN(y), (Attr_cumulate){ "prod", 0, false, true, 0 }), DT_f32, "3", NUMBERS(4, 8, 4));
 }
 
+/* ---- random numbers: mt19937 against the published first numbers for its default seed; counter by its moments ---- */
+
+static void test_random(void **state)
+{
+    Fix *f = *state;
+    Builder *b = &f->b;
+    const Tensor *t = fix_eval(f, mk_random(b, IN_NONE, (Attr_random){ D(f, "700"), 5489, "mt19937", 0 }));
+    assert_non_null(t);
+    const double *x = t->data;
+    assert_true(fabs(x[0] - 0.81472368639317894) < 1e-15 && fabs(x[1] - 0.90579193707561919) < 1e-15 && fabs(x[2] - 0.12698681629350606) < 1e-15);
+    t = fix_eval(f, mk_random(b, IN_NONE, (Attr_random){ D(f, "100,100"), 1, "counter", 0 }));
+    assert_non_null(t);
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        double u = ((const double *)t->data)[i];
+        assert_true(u >= 0 && u < 1);
+        sum += u;
+        squares += u * u;
+    }
+    assert_true(fabs(sum / 1e4 - 0.5) < 0.015 && fabs(squares / 1e4 - 1.0 / 3) < 0.015);
+}
+
+/* ---- Fourier transforms: every radix against the definition ---- */
+
+static void check_fft(Fix *f, DType t, int n, int parts, bool inverse)
+{
+    enum { ROWS = 9, MOST = 128 };                  /* more rows than are transformed at once */
+    double x[ROWS * MOST * 2], table[MOST * 2], turn = 6.283185307179586 / n;
+    char shape[40], roots[40];
+    snprintf(shape, sizeof shape, "%d,%d,%d", ROWS, n, parts);
+    snprintf(roots, sizeof roots, "%d,2", n);
+    for (int i = 0; i < ROWS * n * parts; i++)
+        x[i] = (i * 37 % 19 - 9) / 8.0;
+    for (int k = 0; k < n; k++) {
+        table[2 * k] = cos(turn * k);
+        table[2 * k + 1] = sin(turn * k);
+    }
+    const Tensor *y = fix_eval(f, mk_fft(&f->b, IN(fix_constant(f, t, shape, x), fix_constant(f, t, roots, table)), (Attr_fft){ inverse, 0 }));
+    assert_non_null(y);
+    for (int row = 0; row < ROWS; row++)
+        for (int o = 0; o < n; o++) {
+            double re = 0, im = 0, tolerance = t == DT_f32 ? 2e-5 : 1e-12;
+            for (int i = 0; i < n; i++) {
+                const double *at = x + (row * n + i) * parts, angle = (inverse ? 1 : -1) * turn * (i * o % n), imaginary = parts == 2 ? at[1] : 0;
+                re += at[0] * cos(angle) - imaginary * sin(angle);
+                im += at[0] * sin(angle) + imaginary * cos(angle);
+            }
+            assert_true(fabs(tensor_get_f64(y, 2 * (row * n + o)) - re) < tolerance && fabs(tensor_get_f64(y, 2 * (row * n + o) + 1) - im) < tolerance);
+        }
+}
+
+static void test_fft(void **state)
+{
+    Fix *f = *state;
+    static const int lengths[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 22, 25, 26, 32, 49, 60, 64, 97, 120, 128 };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (int way = 0; way < 8; way++)
+            check_fft(f, way & 1 ? DT_f64 : DT_f32, lengths[i], way & 2 ? 2 : 1, way & 4);
+}
+
 static void test_max_pool_indices(void **state)
 {
     Fix *f = *state;
@@ -283,7 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minifloat_codes), cmocka_unit_test(test_minifloat_rounding), cmocka_unit_test(test_integers), FIX_TEST(test_gather),
-        FIX_TEST(test_scatter), FIX_TEST(test_topk), FIX_TEST(test_nonzero), FIX_TEST(test_cumulate), FIX_TEST(test_max_pool_indices),
+        FIX_TEST(test_scatter), FIX_TEST(test_topk), FIX_TEST(test_nonzero), FIX_TEST(test_cumulate), FIX_TEST(test_random), FIX_TEST(test_fft), FIX_TEST(test_max_pool_indices),
         FIX_TEST(test_resize_nearest), FIX_TEST(test_resize_linear), FIX_TEST(test_resize_cubic), FIX_TEST(test_resize_crop), FIX_TEST(test_resize_operands), FIX_TEST(test_resize_one_axis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
