@@ -125,6 +125,7 @@ const char *kernel_key(Codegen *cg, const Node *n);
  *   matmul [batch][K,N]          -> [batch][panel][K][16]
  *   conv [M, C/g, k...]          -> [group][panel][taps][C/g][16]
  *   depthwise conv [C, 1, k...]  -> [taps][C rounded up to 16]
+ * and 8-bit weights as int8.h says.
  */
 int pack_operand(const Group *g, uint64_t *offset);
 bool conv_is_fast(const Group *g);          /* channels last, no pads, constant weights, at most 2 spatial axes */
@@ -171,6 +172,10 @@ void contract_open(Contract *c);
 void contract_block(Contract *c, Tile at, LLVMValueRef row_end);
 /* acc += a[row][k] * b[k][col] for k in [0, length): a_offset and b_offset in elements, added to the tile's own place. */
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length);
+
+DType contract_type(const Group *g);        /* of the anchor's sums */
+bool contract_of_bytes(const Group *g);     /* u8 times i8 */
+LLVMValueRef contract_operand(Group *g, LLVMValueRef v, DType from, int lanes);     /* an element in the type of the sums */
 
 typedef struct Branch { LLVMBasicBlockRef other, done; } Branch;
 Branch branch_begin(Codegen *cg, LLVMValueRef cond);

@@ -4,14 +4,7 @@
  * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Depthwise convolution runs lanes along the
  * channels. Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
-#include "gen.h"
-
-typedef struct Conv {
-    int64_t kh, kw, sh, sw, dh, dw, groups;
-    int64_t cin, cout;              /* per group */
-    Dim n, h, w, c, oh, ow, m;      /* of input and result; 1-D is h = 1 */
-    bool pointwise;                 /* 1x1, stride 1: rows are all pixels */
-} Conv;
+#include "int8.h"
 
 static int64_t at_axis(IntVec v, int naxes, int axis, int64_t otherwise)
 {
@@ -19,7 +12,7 @@ static int64_t at_axis(IntVec v, int naxes, int axis, int64_t otherwise)
     return v.n && i >= 0 ? v.v[i] : otherwise;
 }
 
-static Conv conv_of(const Group *g)
+Conv conv_of(const Group *g)
 {
     const Attr_conv *a = NODE_ATTR(g->anchor, conv);
     const Type *x = &node_in(g->anchor, 0)->type, *w = &node_in(g->anchor, 1)->type, *y = &node_out(g->anchor)->type;
@@ -38,7 +31,24 @@ static Conv conv_of(const Group *g)
         k.kh = k.sh = k.dh = 1, k.h = k.oh = one;
     }
     k.pointwise = k.kh == 1 && k.kw == 1 && k.sh == 1 && k.sw == 1;
+    k.bytes = x->dtype == DT_u8;
     return k;
+}
+
+static bool rows_are_whole(const Conv *k)
+{
+    return k->groups == 1 && k->dw == 1;
+}
+
+int64_t conv_run(const Conv *k)
+{
+    return rows_are_whole(k) ? k->kw * k->cin : k->cin;
+}
+
+/* Elements of one panel that a run takes. */
+static int64_t packed_run(const Conv *k)
+{
+    return (k->bytes ? int8_padded(conv_run(k)) : conv_run(k)) * CG_LANES;
 }
 
 /* Runs of one tile: over filter rows, and filter columns where they do not lie side by side. */
@@ -47,8 +57,8 @@ static void conv_sum(Contract *c, Tile *t)
     Conv *k = c->ctx;
     Group *g = c->g;
     Codegen *cg = g->cg;
-    bool whole_row = k->groups == 1 && k->dw == 1;
-    int64_t run = whole_row ? k->kw * k->cin : k->cin;
+    bool whole_row = rows_are_whole(k);
+    int64_t run = conv_run(k), packed = packed_run(k);
     if (k->pointwise) {
         tile_accumulate(t, cg_i64(cg, 0), cg_i64(cg, 0), cg_i64(cg, run));
         return;
@@ -56,14 +66,14 @@ static void conv_sum(Contract *c, Tile *t)
     LLVMValueRef row = LLVMBuildNSWMul(cg->b, group_dim(g, k->w), group_dim(g, k->c), "");
     Loop h = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, k->kh), 1, "kh");
     LLVMValueRef a = LLVMBuildNSWMul(cg->b, LLVMBuildMul(cg->b, h.index, cg_i64(cg, k->dh), ""), row, "");
-    LLVMValueRef b = LLVMBuildMul(cg->b, h.index, cg_i64(cg, k->kw * k->cin * CG_LANES), "");
+    LLVMValueRef b = LLVMBuildMul(cg->b, h.index, cg_i64(cg, whole_row ? packed : k->kw * packed), "");
     if (whole_row) {
         tile_accumulate(t, a, b, cg_i64(cg, run));
     } else {
         Loop w = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, k->kw), 1, "kw");
         LLVMValueRef step = LLVMBuildMul(cg->b, group_dim(g, k->c), cg_i64(cg, k->dw), "");
         LLVMValueRef aw = LLVMBuildAdd(cg->b, a, LLVMBuildMul(cg->b, w.index, step, ""), "");
-        LLVMValueRef bw = LLVMBuildAdd(cg->b, b, LLVMBuildMul(cg->b, w.index, cg_i64(cg, k->cin * CG_LANES), ""), "");
+        LLVMValueRef bw = LLVMBuildAdd(cg->b, b, LLVMBuildMul(cg->b, w.index, cg_i64(cg, packed), ""), "");
         tile_accumulate(t, aw, bw, cg_i64(cg, run));
         loop_end(cg, &w);
     }
@@ -131,9 +141,9 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
                    .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
     c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     c.run_rows = dim_is_const(run) ? run->k : 0;
-    c.shape = tile_choose(&cg->target, formula_compute_type(g->operand[c.a]->type.dtype), c.run_rows, k.cout);
+    c.shape = tile_choose(&cg->target, contract_type(g), c.run_rows, k.cout);
     c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
-    c.panel_step = cg_i64(cg, k.kh * k.kw * k.cin * CG_LANES);
+    c.panel_step = cg_i64(cg, k.kh * (rows_are_whole(&k) ? 1 : k.kw) * packed_run(&k));
     c.k_step = cg_i64(cg, CG_LANES);
     contract_open(&c);
     int64_t step = c.shape.panels * CG_LANES;
@@ -242,6 +252,9 @@ bool gen_conv(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
     if (!conv_is_fast(g))
         return gen_conv_any(g, begin, end, work);
-    (conv_is_depthwise(g) ? conv_depthwise : conv_tiles)(g, begin, end, work);
+    if (conv_is_depthwise(g))
+        (contract_of_bytes(g) ? gen_depthwise_int8 : conv_depthwise)(g, begin, end, work);
+    else
+        conv_tiles(g, begin, end, work);
     return true;
 }

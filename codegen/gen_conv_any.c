@@ -30,7 +30,7 @@ static LLVMValueRef input_element(const AnyConv *c, LLVMValueRef n, LLVMValueRef
     index[c->last ? c->naxes + 1 : 1] = channel;
     for (int i = 0; i < c->naxes; i++)
         index[(c->last ? 1 : 2) + i] = pos[i];
-    return operand_load(c->g, c->x, linear_offset(c->g, c->xt->rank, c->xt->dim, index), 1, NULL);
+    return contract_operand(c->g, operand_load(c->g, c->x, linear_offset(c->g, c->xt->rank, c->xt->dim, index), 1, NULL), c->xt->dtype, 1);
 }
 
 static LLVMValueRef weight_element(const AnyConv *c, LLVMValueRef first, LLVMValueRef second, const LLVMValueRef *tap)
@@ -40,7 +40,7 @@ static LLVMValueRef weight_element(const AnyConv *c, LLVMValueRef first, LLVMVal
     index[1] = second;
     for (int i = 0; i < c->naxes; i++)
         index[2 + i] = tap[i];
-    return operand_load(c->g, c->w, linear_offset(c->g, c->wt->rank, c->wt->dim, index), 1, NULL);
+    return contract_operand(c->g, operand_load(c->g, c->w, linear_offset(c->g, c->wt->rank, c->wt->dim, index), 1, NULL), c->wt->dtype, 1);
 }
 
 static LLVMValueRef multiply_add(const AnyConv *c, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc)
@@ -107,7 +107,7 @@ static LLVMValueRef start_value(const AnyConv *c, LLVMValueRef channel)
     Codegen *cg = c->g->cg;
     if (c->bias >= 0)
         return operand_load(c->g, c->bias, channel, 1, NULL);
-    return LLVMConstNull(cg_compute_type(cg, c->g->operand[c->x]->type.dtype, 1));
+    return LLVMConstNull(cg_compute_type(cg, c->type, 1));
 }
 
 static bool emit(AnyConv *c, LLVMValueRef begin, LLVMValueRef end, Work *work)
@@ -139,7 +139,7 @@ static bool any_conv(AnyConv *c, Group *g, bool transposed, bool last, int64_t g
                     .w = group_operand(g, node_in(n, 1)), .bias = node_in(n, 2) ? group_operand(g, node_in(n, 2)) : -1 };
     c->xt = &node_in(n, 0)->type, c->wt = &node_in(n, 1)->type, c->yt = &node_out(n)->type;
     c->naxes = c->xt->rank - 2;
-    c->type = formula_compute_type(c->xt->dtype);
+    c->type = contract_type(g);
     Dim cin = transposed ? c->xt->dim[last ? c->xt->rank - 1 : 1] : c->wt->dim[1], cout = transposed ? c->wt->dim[1] : c->wt->dim[0];
     if (!dim_is_const(cin) || !dim_is_const(cout))
         return diag_error(g->cg->m->diag, n->loc, "%s: a number of channels that only the run knows is not supported", op_name(n->op));

@@ -1,5 +1,5 @@
 /* pack.c -- constant weights laid out for the micro-kernels when the file is written, see pack_operand in gen.h. */
-#include "gen.h"
+#include "int8.h"
 
 #include <string.h>
 
@@ -94,7 +94,7 @@ bool conv_is_fast(const Group *g)
     bool fast = a->channels_last && (rank == 3 || rank == 4) && w >= 0 && value_constant(g->operand[w]);
     for (int i = 0; i < a->pads.n; i++)
         fast &= a->pads.v[i] == 0;
-    return fast && (dtype_is_float(g->operand[w]->type.dtype) || !has_one_input_channel(g));
+    return fast && (dtype_is_float(g->operand[w]->type.dtype) || contract_of_bytes(g) || !has_one_input_channel(g));
 }
 
 bool conv_is_depthwise(const Group *g)
@@ -110,6 +110,9 @@ int pack_operand(const Group *g, uint64_t *offset)
     const Tensor *t = k >= 0 ? value_constant(g->operand[k]) : NULL;
     if (!t)
         return -1;
-    *offset = g->anchor->op == OP_matmul ? pack_matmul(g->cg, t) : pack_conv(g->cg, t, NODE_ATTR(g->anchor, conv)->group, has_one_input_channel(g));
+    if (contract_of_bytes(g))
+        *offset = g->anchor->op == OP_matmul ? pack_matmul_int8(g->cg, t) : pack_conv_int8(g, t);
+    else
+        *offset = g->anchor->op == OP_matmul ? pack_matmul(g->cg, t) : pack_conv(g->cg, t, NODE_ATTR(g->anchor, conv)->group, has_one_input_channel(g));
     return k;
 }

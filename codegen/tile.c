@@ -8,7 +8,7 @@
  * Sizes that do not divide are cut into smaller tiles (never overlapped: a result may be written over an operand it is computed from);
  * columns that do not fill a panel are masked.
  */
-#include "gen.h"
+#include "int8.h"
 
 /* ---- choosing ---- */
 
@@ -59,22 +59,45 @@ static LLVMValueRef element_offset(Codegen *cg, LLVMValueRef base, LLVMValueRef 
     return LLVMBuildNSWAdd(cg->b, base, LLVMBuildNSWMul(cg->b, n, step, ""), "");
 }
 
+DType contract_type(const Group *g)
+{
+    return formula_compute_type(node_out(g->anchor)->type.dtype);
+}
+
+bool contract_of_bytes(const Group *g)
+{
+    return node_in(g->anchor, 0)->type.dtype == DT_u8;
+}
+
+LLVMValueRef contract_operand(Group *g, LLVMValueRef v, DType from, int lanes)
+{
+    DType to = contract_type(g);
+    if (formula_compute_type(from) == to)
+        return v;
+    LLVMTypeRef type = cg_compute_type(g->cg, to, lanes);
+    return dtype_is_signed(from) ? LLVMBuildSExt(g->cg->b, v, type, "") : LLVMBuildZExt(g->cg->b, v, type, "");
+}
+
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length)
 {
     Contract *c = t->c;
     Codegen *cg = c->g->cg;
+    if (c->packed && contract_of_bytes(c->g)) {
+        tile_accumulate_int8(t, a_offset, b_offset, LLVMConstIntGetSExtValue(length));
+        return;
+    }
     LLVMValueRef a0 = LLVMBuildNSWAdd(cg->b, element_offset(cg, t->a_start, t->row, c->row_step), a_offset, "");
     LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, "");
-    DType type = formula_compute_type(c->g->operand[c->a]->type.dtype);
+    DType type = contract_type(c->g), a_type = c->g->operand[c->a]->type.dtype, b_type = c->g->operand[c->b]->type.dtype;
     Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
     LLVMValueRef b[8];
     for (int p = 0; p < t->panels; p++) {
         LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
-        b[p] = operand_load(c->g, c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]);
+        b[p] = contract_operand(c->g, operand_load(c->g, c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]), b_type, CG_LANES);
     }
     for (int r = 0; r < t->rows; r++) {
         LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, cg_i64(cg, r), c->row_step), k.index, "");
-        LLVMValueRef a = cg_splat(cg, operand_load(c->g, c->a, at, 1, NULL), CG_LANES);
+        LLVMValueRef a = cg_splat(cg, contract_operand(c->g, operand_load(c->g, c->a, at, 1, NULL), a_type, 1), CG_LANES);
         for (int p = 0; p < t->panels; p++) {
             LLVMValueRef acc = t->acc[r * t->panels + p];
             LLVMValueRef sum = dtype_is_float(type) ? cg_fma(cg, a, b[p], cg_get(cg, acc))
@@ -121,7 +144,7 @@ static void tile_start(Tile *t)
     Contract *c = t->c;
     Codegen *cg = c->g->cg;
     for (int p = 0; p < t->panels; p++) {
-        LLVMValueRef init = LLVMConstNull(cg_compute_type(cg, c->g->operand[c->a]->type.dtype, CG_LANES));
+        LLVMValueRef init = LLVMConstNull(cg_compute_type(cg, contract_type(c->g), CG_LANES));
         if (c->bias >= 0) {
             LLVMValueRef col = LLVMBuildAdd(cg->b, t->col, cg_i64(cg, p * CG_LANES), "");
             init = operand_load(c->g, c->bias, col, CG_LANES, t->mask[p]);

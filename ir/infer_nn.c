@@ -16,10 +16,28 @@ static bool takes_contraction(Module *m, const Node *n, DType t, bool wide_ints)
     return infer_fail(m, n, "of %s is not supported", dtype_name(t));
 }
 
+/* u8 times i8 is summed in i32, which is also the type of the bias. */
+static bool sums_bytes(const Node *n)
+{
+    return in_type(n, 0)->dtype == DT_u8 && in_type(n, 1)->dtype == DT_i8;
+}
+
+static DType sum_type(const Node *n)
+{
+    return sums_bytes(n) ? DT_i32 : in_type(n, 0)->dtype;
+}
+
+static bool contraction_dtypes(Module *m, const Node *n, bool wide_ints)
+{
+    if (!sums_bytes(n))
+        return infer_same_dtype(m, n, 0) && takes_contraction(m, n, in_type(n, 0)->dtype, wide_ints);
+    return !node_in(n, 2) || in_type(n, 2)->dtype == DT_i32 ||
+           infer_fail(m, n, "the bias of a product of u8 and i8 is %s, i32 is needed", dtype_name(in_type(n, 2)->dtype));
+}
+
 bool infer_matmul(Module *m, Node *n)
 {
-    if (!infer_operand(m, n, 0, 2) || !infer_operand(m, n, 1, 2) || !infer_same_dtype(m, n, 0) ||
-        !takes_contraction(m, n, in_type(n, 0)->dtype, true))
+    if (!infer_operand(m, n, 0, 2) || !infer_operand(m, n, 1, 2) || !contraction_dtypes(m, n, true))
         return false;
     const Type *a = in_type(n, 0), *b = in_type(n, 1);
     if (dims_differ(m, a->dim[a->rank - 1], b->dim[b->rank - 2]))
@@ -33,7 +51,7 @@ bool infer_matmul(Module *m, Node *n)
         return false;
     out[rank] = a->dim[a->rank - 2];
     out[rank + 1] = b->dim[b->rank - 1];
-    return infer_set(m, n, 0, a->dtype, rank + 2, out);
+    return infer_set(m, n, 0, sum_type(n), rank + 2, out);
 }
 
 /* ---- convolution ---- */
@@ -71,8 +89,10 @@ static bool window_attr(Module *m, const Node *n, const char *what, IntVec v, in
 /* Operands and attributes that conv and conv_transpose share; `in_channels` is what the weight expects of x. */
 static bool check_conv(Module *m, const Node *n, IntVec strides, IntVec dilations, IntVec pads, int64_t group)
 {
-    if (!infer_operand(m, n, 0, 3) || !infer_operand(m, n, 1, 3) || !infer_same_dtype(m, n, 0) ||
-        !takes_contraction(m, n, in_type(n, 0)->dtype, false))
+    if (!infer_operand(m, n, 0, 3) || !infer_operand(m, n, 1, 3))
+        return false;
+    bool known = n->op == OP_conv ? contraction_dtypes(m, n, false) : infer_same_dtype(m, n, 0) && takes_contraction(m, n, in_type(n, 0)->dtype, false);
+    if (!known)
         return false;
     const Type *x = in_type(n, 0), *w = in_type(n, 1);
     if (w->rank != x->rank)
@@ -129,7 +149,7 @@ bool infer_conv(Module *m, Node *n)
         spatial[k] = dim_addk(m->dims, dim_divk(m->dims, room, a->strides.v[k]), 1);
     }
     place_output(x, a->channels_last, w->dim[0], spatial, out);
-    return check_bias(m, n, w->dim[0]) && infer_set(m, n, 0, x->dtype, x->rank, out);
+    return check_bias(m, n, w->dim[0]) && infer_set(m, n, 0, sum_type(n), x->rank, out);
 }
 
 bool infer_conv_transpose(Module *m, Node *n)
