@@ -31,7 +31,7 @@ static int run_evaluated(const char *path, const RunOptions *o, const BuildOptio
     diag_init(&d, a, stderr);
     Module *m = pipeline_import(a, &d, path, b);
     Evaluator e = { m, a };
-    ToolModel t = { path, m ? describe_module(m) : NULL, evaluator_run, &e };
+    ToolModel t = { .name = path, .ports = m ? describe_module(m) : NULL, .run = evaluator_run, .self = &e };
     int status = m ? tool_run(&t, o) : 1;
     arena_free(a);
     return status;

@@ -185,12 +185,16 @@ static const char *name_of(const Node *n)
 static ProfileRow row_of(Session *s, int launch)
 {
     const Node *n = s->launches.launch[launch].node;
+    ProfileRow r = { .kernel = s->launches.launch[launch].kernel, .ops = node_ops(s->arena, n), .shapes = shapes_of(s, n), .names = name_of(n),
+                     .ms = median_of(s, launch_ms, launch) };
+    if (r.ms == 0)                  /* in the branch that was not taken */
+        return r;
     NodeWork w = node_work(s->m, n);
-    return (ProfileRow){
-        .kernel = s->launches.launch[launch].kernel, .ops = node_ops(s->arena, n), .shapes = shapes_of(s, n), .names = name_of(n), .calls = 1,
-        .ms = median_of(s, launch_ms, launch), .flops = (double)dim_eval(w.flops, s->syms),
-        .weight_bytes = (double)dim_eval(w.weight_bytes, s->syms), .data_bytes = (double)dim_eval(w.data_bytes, s->syms),
-    };
+    r.calls = 1;
+    r.flops = (double)dim_eval(w.flops, s->syms);
+    r.weight_bytes = (double)dim_eval(w.weight_bytes, s->syms);
+    r.data_bytes = (double)dim_eval(w.data_bytes, s->syms);
+    return r;
 }
 
 /* all_weights: bytes that a run of the whole model reads, which decides where weights come from. */

@@ -127,7 +127,7 @@ static bool prepare(TestRun *r)
     if (!r->m)
         return false;
     r->draws = draws_freely(r->m->graph);
-    r->runs = (ToolModel){ r->t->name, describe_module(r->m), NULL, r };
+    r->runs = (ToolModel){ .name = r->t->name, .ports = describe_module(r->m), .self = r };
     if (r->o->eval) {
         r->evaluator = (Evaluator){ r->m, r->a };
         r->runs.run = evaluator_run;

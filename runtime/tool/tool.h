@@ -10,11 +10,12 @@
 #include "ingot.h"
 #include "options.h"
 
-/* Something that runs: a compiled model, or (in the driver) the evaluator. ports: only what describes inputs, outputs and symbols is used. */
+/* Something that runs: a compiled model, (in the driver) the evaluator, (in bench/) another program's model. ports: only what describes inputs, outputs and symbols is used. */
 typedef struct ToolModel {
     const char *name;               /* as the user called it */
     const ingot_model *ports;
     int (*run)(void *self, const ingot_tensor *in, ingot_tensor *out, ingot_error *err);
+    void (*after)(void *self);      /* NULL, or called when a run is over, outside of what is timed */
     void *self;
 } ToolModel;
 
@@ -63,6 +64,8 @@ void tool_unfeed(const ingot_model *ports, ingot_tensor *t);
 
 int tool_run(const ToolModel *m, const RunOptions *o);
 int tool_run_file(const char *path, const RunOptions *o);
+/* Feed the model, warm it up, time it, print the result. load_ms: what opening it took; o->threads: not 0. */
+int tool_bench(const ToolModel *m, double load_ms, const BenchOptions *o);
 /* name: what the result calls the model (path may be a temporary file). */
 int tool_bench_file(const char *path, const char *name, const BenchOptions *o);
 /* Inputs, outputs and symbols: lines of text, or members of a JSON object without its braces. */

@@ -39,8 +39,7 @@ static int compare_doubles(const void *a, const void *b)
 
 typedef struct Bench {
     const BenchOptions *o;
-    const char *name;
-    ToolSession session;
+    const ToolModel *model;
     ingot_tensor *in, *out;
     double load_ms, first_ms, *ms;
     int64_t runs;
@@ -50,9 +49,11 @@ static bool timed_run(Bench *b, double *ms)
 {
     ingot_error err;
     double start = now_ms();
-    int status = ingot_run(b->session.context, b->in, b->out, &err);
+    int status = b->model->run(b->model->self, b->in, b->out, &err);
     *ms = now_ms() - start;
-    return status ? tool_fail("%s: %s", b->name, err.text), false : true;
+    if (b->model->after)
+        b->model->after(b->model->self);
+    return status ? tool_fail("%s: %s", b->model->name, err.text), false : true;
 }
 
 /* Warm caches and clocks, and learn how long a run takes. */
@@ -94,7 +95,7 @@ static bool time_runs(Bench *b)
 
 static void print_result(const Bench *b)
 {
-    const char *slash = strrchr(b->name, '/'), *name = slash ? slash + 1 : b->name;
+    const char *slash = strrchr(b->model->name, '/'), *name = slash ? slash + 1 : b->model->name;
     double median = b->ms[b->runs / 2], p99 = b->ms[(int64_t)((double)b->runs * .99)];
     long long threads = b->o->threads;
     if (!b->o->json) {
@@ -109,32 +110,32 @@ static void print_result(const Bench *b)
     printf("\"min_ms\": %.6f, \"median_ms\": %.6f, \"p99_ms\": %.6f, \"rss_mb\": %.6f}\n", b->ms[0], median, p99, peak_rss_mb());
 }
 
-static bool bench_session(Bench *b)
+int tool_bench(const ToolModel *model, double load_ms, const BenchOptions *o)
 {
-    const ingot_model *m = b->session.model.ports;
-    b->in = calloc((size_t)m->n_inputs + (size_t)m->n_outputs + 1, sizeof *b->in);
-    if (!b->in)
-        return tool_fail("out of memory"), false;
-    b->out = b->in + m->n_inputs;
-    bool ok = tool_feed(m, &b->o->feed, b->in) && timed_run(b, &b->first_ms) && warm_up(b) && time_runs(b);
+    const ingot_model *m = model->ports;
+    Bench b = { .o = o, .model = model, .load_ms = load_ms };
+    b.in = calloc((size_t)m->n_inputs + (size_t)m->n_outputs + 1, sizeof *b.in);
+    if (!b.in)
+        return tool_fail("out of memory");
+    b.out = b.in + m->n_inputs;
+    bool ok = tool_feed(m, &o->feed, b.in) && timed_run(&b, &b.first_ms) && warm_up(&b) && time_runs(&b);
     if (ok)
-        print_result(b);
-    tool_unfeed(m, b->in);
-    return ok;
+        print_result(&b);
+    tool_unfeed(m, b.in);
+    free(b.in);
+    free(b.ms);
+    return !ok;
 }
 
 int tool_bench_file(const char *path, const char *name, const BenchOptions *o)
 {
     BenchOptions chosen = *o;
+    ToolSession session;
     chosen.threads = o->threads ? o->threads : sysconf(_SC_NPROCESSORS_ONLN);
-    Bench b = { .o = &chosen, .name = name };
     double start = now_ms();
-    if (!tool_open(path, name, chosen.threads, &b.session))
+    if (!tool_open(path, name, chosen.threads, &session))
         return 1;
-    b.load_ms = now_ms() - start;
-    bool ok = bench_session(&b);
-    free(b.in);
-    free(b.ms);
-    tool_close(&b.session);
-    return !ok;
+    int status = tool_bench(&session.model, now_ms() - start, &chosen);
+    tool_close(&session);
+    return status;
 }

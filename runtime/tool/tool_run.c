@@ -49,7 +49,7 @@ bool tool_open(const char *path, const char *name, int64_t threads, ToolSession 
         tool_close(s);
         return false;
     }
-    s->model = (ToolModel){ name, ingot_file_model(s->file), session_run, s };
+    s->model = (ToolModel){ .name = name, .ports = ingot_file_model(s->file), .run = session_run, .self = s };
     return true;
 }
 

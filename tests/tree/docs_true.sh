@@ -26,6 +26,7 @@ for program in "$INGOT" "$INGOT_RUN"; do
     "$program" --help
     for command in $("$program" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do "$program" "$command" --help; done
 done >"$work/help" 2>/dev/null
+grep -h '^  --' bench/*.mjs >>"$work/help"           # the usage of the scripts
 for word in $(cat $pages | grep -oE '(`|\$ )ingot(-run)? [a-z]+' | sed 's/.* //' | sort -u); do
     grep -qE "^  $word  " "$work/help" || complain "the pages mention 'ingot $word'"
 done
