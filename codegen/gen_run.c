@@ -7,7 +7,7 @@
  *
  * Reading guide: gen_module at the bottom; run_node sends every op to its place; launch_kernel makes (or finds) the kernel of a node.
  */
-#include "gen.h"
+#include "run.h"
 #include "kernel_args.h"
 #include "scratch.h"
 
@@ -22,19 +22,6 @@ enum { CALL_INPUT, CALL_OUTPUT, CALL_WORKSPACE, CALL_WORKSPACE_BYTES, CALL_PARAL
 enum { TENSOR_DATA, TENSOR_DTYPE, TENSOR_RANK, TENSOR_DIM, TENSOR_STRIDE };
 
 enum { PARALLEL_WORTH = 32 * 1024 };        /* scalar operations below which sharing costs more than it gives */
-
-typedef struct Run {
-    Codegen *cg;
-    LLVMTypeRef call_type, tensor_type;
-    LLVMValueRef fn, call, state, workspace;
-    LLVMValueRef status, message;           /* variables, set on the way to fail */
-    LLVMBasicBlockRef fail;
-    LLVMValueRef *output;                   /* variable per output: its data pointer */
-    LLVMValueRef *heap;                     /* variable per heap slot */
-    int noutputs;
-    Value **outputs;                        /* what main's return lists */
-    bool *output_ready;
-} Run;
 
 struct KernelCache {
     int n, room;
@@ -65,7 +52,7 @@ static LLVMValueRef dim_slot(Run *r, LLVMValueRef tensor, int d)
     return LLVMBuildGEP2(r->cg->b, r->tensor_type, tensor, path, 3, "");
 }
 
-static LLVMValueRef symbol_slot(Run *r, int64_t sym)
+LLVMValueRef run_symbol_slot(Run *r, int64_t sym)
 {
     LLVMValueRef at = cg_i64(r->cg, sym + 1);
     return LLVMBuildGEP2(r->cg->b, r->cg->i64, r->state, &at, 1, "");
@@ -73,8 +60,7 @@ static LLVMValueRef symbol_slot(Run *r, int64_t sym)
 
 /* ---- problems ---- */
 
-/* Continue only if ok; else fail with this status and sentence. */
-static void require(Run *r, LLVMValueRef ok, int status, const char *sentence)
+void run_require(Run *r, LLVMValueRef ok, int status, const char *sentence)
 {
     Codegen *cg = r->cg;
     LLVMBasicBlockRef bad = cg_block(cg, "bad"), good = cg_block(cg, "good");
@@ -86,7 +72,7 @@ static void require(Run *r, LLVMValueRef ok, int status, const char *sentence)
     LLVMPositionBuilderAtEnd(cg->b, good);
 }
 
-static const char *node_label(Run *r, const Node *n)
+const char *run_label(Run *r, const Node *n)
 {
     return n->loc.node && n->loc.node[0] ? n->loc.node : arena_printf(r->cg->arena, "%s %u", op_name(n->op), n->id);
 }
@@ -107,24 +93,24 @@ static void check_input(Run *r, const Value *v, int i, bool *known)
     LLVMValueRef dtype = LLVMConstInt(cg->i32, (unsigned)dtype_table[t->dtype].onnx, false), rank = LLVMConstInt(cg->i32, (unsigned)t->rank, false);
     LLVMValueRef ok = LLVMBuildAnd(cg->b, equals(r, field(r, r->tensor_type, tensor, TENSOR_DTYPE, cg->i32), dtype),
                                    equals(r, field(r, r->tensor_type, tensor, TENSOR_RANK, cg->i32), rank), "");
-    require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': wrong element type or rank, expected %s", name, want));
+    run_require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': wrong element type or rank, expected %s", name, want));
     for (int d = 0; d < t->rank; d++) {
         LLVMValueRef size = LLVMBuildLoad2(cg->b, cg->i64, dim_slot(r, tensor, d), "");
         Dim dim = t->dim[d];
         if (dim->op == DIM_SYM && !known[dim->k]) {
             known[dim->k] = true;
             ok = LLVMBuildICmp(cg->b, LLVMIntSGE, size, cg_i64(cg, 0), "");
-            LLVMBuildStore(cg->b, size, symbol_slot(r, dim->k));
+            LLVMBuildStore(cg->b, size, run_symbol_slot(r, dim->k));
         } else {
             ok = equals(r, size, cg_dim(cg, r->state, dim));
         }
-        require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': wrong size of dim %d, expected %s", name, d, want));
+        run_require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': wrong size of dim %d, expected %s", name, d, want));
     }
     LLVMValueRef data = field(r, r->tensor_type, tensor, TENSOR_DATA, cg->ptr), stride = field(r, r->tensor_type, tensor, TENSOR_STRIDE, cg->ptr);
     LLVMValueRef null = LLVMConstNull(cg->ptr), count = cg_dim(cg, r->state, type_count_dim(cg->m, t));
     ok = LLVMBuildOr(cg->b, LLVMBuildICmp(cg->b, LLVMIntNE, data, null, ""), equals(r, count, cg_i64(cg, 0)), "");
-    require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': no data", name));
-    require(r, equals(r, stride, null), INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': strides are not taken here, the data must be contiguous", name));
+    run_require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': no data", name));
+    run_require(r, equals(r, stride, null), INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': strides are not taken here, the data must be contiguous", name));
 }
 
 /* An input shorter than a window would make sizes negative. */
@@ -137,7 +123,7 @@ static void check_sizes(Run *r)
                 continue;
             LLVMValueRef ok = LLVMBuildICmp(r->cg->b, LLVMIntSGE, cg_dim(r->cg, r->state, x), cg_i64(r->cg, 0), "");
             const char *name = r->outputs[i]->name ? r->outputs[i]->name : "";
-            require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(r->cg->arena, "the inputs are too small: dim %d of output '%s' (%s) would be negative", d, name,
+            run_require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(r->cg->arena, "the inputs are too small: dim %d of output '%s' (%s) would be negative", d, name,
                                                             dim_print(r->cg->m->dims, r->cg->arena, x)));
         }
 }
@@ -147,24 +133,35 @@ static void check_workspace(Run *r)
     Codegen *cg = r->cg;
     LLVMValueRef need = cg_dim(cg, r->state, cg->m->arena_bytes), have = call_field(r, CALL_WORKSPACE_BYTES, cg->i64);
     LLVMValueRef none = equals(r, need, cg_i64(cg, 0)), fits = LLVMBuildICmp(cg->b, LLVMIntUGE, have, need, "");
-    require(r, LLVMBuildOr(cg->b, none, fits, ""), INGOT_ERR_WORKSPACE, "the workspace is too small");
+    run_require(r, LLVMBuildOr(cg->b, none, fits, ""), INGOT_ERR_WORKSPACE, "the workspace is too small");
     LLVMValueRef given = LLVMBuildICmp(cg->b, LLVMIntNE, r->workspace, LLVMConstNull(cg->ptr), "");
     LLVMValueRef low = LLVMBuildAnd(cg->b, LLVMBuildPtrToInt(cg->b, r->workspace, cg->i64, ""), cg_i64(cg, 63), "");
     LLVMValueRef aligned = LLVMBuildAnd(cg->b, given, equals(r, low, cg_i64(cg, 0)), "");
-    require(r, LLVMBuildOr(cg->b, none, aligned, ""), INGOT_ERR_WORKSPACE, "the workspace is missing or not aligned to 64 bytes");
+    run_require(r, LLVMBuildOr(cg->b, none, aligned, ""), INGOT_ERR_WORKSPACE, "the workspace is missing or not aligned to 64 bytes");
 }
 
-/* allocate(ctx, bytes), never of 0 bytes. */
-static LLVMValueRef allocate(Run *r, LLVMValueRef bytes, const char *what)
+LLVMValueRef run_allocate(Run *r, LLVMValueRef bytes, const char *what)
 {
     Codegen *cg = r->cg;
     LLVMTypeRef type = LLVMFunctionType(cg->ptr, (LLVMTypeRef[]){ cg->ptr, cg->i64 }, 2, false);
     LLVMValueRef fn = call_field(r, CALL_ALLOCATE, cg->ptr), null = LLVMConstNull(cg->ptr);
-    require(r, LLVMBuildICmp(cg->b, LLVMIntNE, fn, null, ""), INGOT_ERR_MEMORY, arena_printf(cg->arena, "%s: there is no buffer and no allocate function", what));
+    run_require(r, LLVMBuildICmp(cg->b, LLVMIntNE, fn, null, ""), INGOT_ERR_MEMORY, arena_printf(cg->arena, "%s: there is no buffer and no allocate function", what));
     LLVMValueRef some = LLVMBuildOr(cg->b, bytes, cg_i64(cg, 1), "");
     LLVMValueRef p = LLVMBuildCall2(cg->b, type, fn, (LLVMValueRef[]){ call_field(r, CALL_ALLOC_CTX, cg->ptr), some }, 2, "");
-    require(r, LLVMBuildICmp(cg->b, LLVMIntNE, p, null, ""), INGOT_ERR_MEMORY, arena_printf(cg->arena, "%s: out of memory", what));
+    run_require(r, LLVMBuildICmp(cg->b, LLVMIntNE, p, null, ""), INGOT_ERR_MEMORY, arena_printf(cg->arena, "%s: out of memory", what));
     return p;
+}
+
+void run_release(Run *r, LLVMValueRef p)
+{
+    Codegen *cg = r->cg;
+    LLVMTypeRef type = LLVMFunctionType(cg->void_t, (LLVMTypeRef[]){ cg->ptr, cg->ptr }, 2, false);
+    LLVMValueRef fn = call_field(r, CALL_RELEASE, cg->ptr), null = LLVMConstNull(cg->ptr);
+    LLVMValueRef live = LLVMBuildAnd(cg->b, LLVMBuildICmp(cg->b, LLVMIntNE, p, null, ""), LLVMBuildICmp(cg->b, LLVMIntNE, fn, null, ""), "");
+    Branch b = branch_begin(cg, live);
+    LLVMBuildCall2(cg->b, type, fn, (LLVMValueRef[]){ call_field(r, CALL_ALLOC_CTX, cg->ptr), p }, 2, "");
+    branch_else(cg, &b);
+    branch_end(cg, &b);
 }
 
 /* Room for a value: data symbols count with their upper bounds where they have one. */
@@ -182,7 +179,7 @@ static void open_output(Run *r, int i)
     const char *name = r->outputs[i]->name ? r->outputs[i]->name : "";
     cg_set(cg, r->output[i], data);
     Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntEQ, data, LLVMConstNull(cg->ptr), ""));
-    LLVMValueRef fresh = allocate(r, room_for(r, &r->outputs[i]->type), arena_printf(cg->arena, "output '%s'", name));
+    LLVMValueRef fresh = run_allocate(r, room_for(r, &r->outputs[i]->type), arena_printf(cg->arena, "output '%s'", name));
     cg_set(cg, r->output[i], fresh);
     LLVMBuildStore(cg->b, fresh, LLVMBuildStructGEP2(cg->b, r->tensor_type, tensor_at(r, CALL_OUTPUT, i), TENSOR_DATA, ""));
     branch_else(cg, &b);
@@ -222,9 +219,18 @@ static LLVMValueRef storage_pointer(Run *r, const Storage *s, const Value *v)
     }
 }
 
-static LLVMValueRef value_pointer(Run *r, const Value *v)
+LLVMValueRef run_pointer(Run *r, const Value *v)
 {
     return v ? storage_pointer(r, &v->storage, v) : LLVMConstNull(r->cg->ptr);
+}
+
+/* In a loop, the slot may still have what an earlier iteration put there. */
+static void fill_slot(Run *r, int slot, LLVMValueRef bytes, const Node *n)
+{
+    if (r->depth)
+        run_release(r, cg_get(r->cg, r->heap[slot]));
+    cg_set(r->cg, r->heap[slot], LLVMConstNull(r->cg->ptr));        /* if there is no memory, nothing is released twice */
+    cg_set(r->cg, r->heap[slot], run_allocate(r, bytes, run_label(r, n)));
 }
 
 /* Before a node computes v: memory that exists only from here on. */
@@ -234,7 +240,7 @@ static void prepare_result(Run *r, const Node *n, const Value *v)
     if (s->kind == ST_OUTPUT && !r->output_ready[s->index])
         open_output(r, s->index);
     if (s->kind == ST_HEAP)
-        cg_set(r->cg, r->heap[s->index], allocate(r, room_for(r, &v->type), node_label(r, n)));
+        fill_slot(r, s->index, room_for(r, &v->type), n);
 }
 
 /* ---- kernels ---- */
@@ -333,13 +339,13 @@ static void launch_kernel(Run *r, const Node *n)
         if (i == n->nin + n->nout)
             p = r->state;
         else if (i >= n->nin)
-            p = value_pointer(r, &n->out[i - n->nin]);
+            p = run_pointer(r, &n->out[i - n->nin]);
         else if (i == pack)
             p = weight_pointer(r, packed);
         else if (node_in(n, i) && value_scalar_f64(node_in(n, i), &uniform) && !operand_read_plain(&g, i))
             p = LLVMConstNull(cg->ptr);             /* an immediate in the kernel */
         else
-            p = value_pointer(r, node_in(n, i));
+            p = run_pointer(r, node_in(n, i));
         LLVMBuildStore(cg->b, p, LLVMBuildGEP2(cg->b, cg->ptr, args, &at, 1, ""));
     }
     call_kernel(r, k, args);
@@ -351,7 +357,7 @@ static LLVMValueRef scratch_pointer(Run *r, const Node *n)
 {
     if (n->scratch.kind == ST_HEAP) {
         Dim bytes = node_scratch_bytes(r->cg->m, n);
-        cg_set(r->cg, r->heap[n->scratch.index], allocate(r, cg_dim(r->cg, r->state, bytes), node_label(r, n)));
+        fill_slot(r, n->scratch.index, cg_dim(r->cg, r->state, bytes), n);
     }
     return n->scratch.kind == ST_NONE ? LLVMConstNull(r->cg->ptr) : storage_pointer(r, &n->scratch, NULL);
 }
@@ -366,14 +372,14 @@ static void call_irregular(Run *r, const Node *n)
         return;
     }
     for (int i = 0; i < n->nin; i++)
-        data[i] = value_pointer(r, node_in(n, i));
+        data[i] = run_pointer(r, node_in(n, i));
     for (int i = 0; i < n->nout; i++)
-        data[n->nin + i] = value_pointer(r, &n->out[i]);
+        data[n->nin + i] = run_pointer(r, &n->out[i]);
     LLVMValueRef status = gen_kernel_call(cg, n, r->state, data, scratch_pointer(r, n));
     if (!status)
         return;
-    const char *say = arena_printf(cg->arena, "node '%s' (%s): an index or size in its operands is out of range", node_label(r, n), op_name(n->op));
-    require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), INGOT_ERR_DATA, say);
+    const char *say = arena_printf(cg->arena, "node '%s' (%s): an index or size in its operands is out of range", run_label(r, n), op_name(n->op));
+    run_require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), INGOT_ERR_DATA, say);
 }
 
 /* ---- instrumented code, see CompileOptions.profile ---- */
@@ -402,12 +408,10 @@ static void profile_launch(Run *r, const Node *n)
 
 /* ---- nodes ---- */
 
-static void run_graph(Run *r, const Graph *g);
-
 static void run_from_dims(Run *r, const Node *n)
 {
     const Attr_from_dims *a = NODE_ATTR(n, from_dims);
-    LLVMValueRef p = value_pointer(r, node_out(n));
+    LLVMValueRef p = run_pointer(r, node_out(n));
     for (int i = 0; i < a->dims.n; i++)
         LLVMBuildStore(r->cg->b, cg_dim(r->cg, r->state, a->dims.v[i]), cg_gep(r->cg, p, DT_i64, cg_i64(r->cg, i)));
 }
@@ -417,11 +421,11 @@ static void run_bind(Run *r, const Node *n)
     Codegen *cg = r->cg;
     const Attr_bind *a = NODE_ATTR(n, bind);
     DType t = node_in(n, 0)->type.dtype;
-    LLVMValueRef p = value_pointer(r, node_in(n, 0));
+    LLVMValueRef p = run_pointer(r, node_in(n, 0));
     for (int i = 0; i < a->syms.n; i++) {
         LLVMValueRef raw = LLVMBuildLoad2(cg->b, cg_storage_type(cg, t, 1), cg_gep(cg, p, t, cg_i64(cg, i)), "");
         LLVMValueRef v = LLVMBuildIntCast2(cg->b, raw, cg->i64, dtype_is_signed(t), "");
-        LLVMBuildStore(cg->b, v, symbol_slot(r, a->syms.v[i]->k));
+        LLVMBuildStore(cg->b, v, run_symbol_slot(r, a->syms.v[i]->k));
     }
 }
 
@@ -432,7 +436,7 @@ static void run_check(Run *r, const Node *n)
         LLVMValueRef same = equals(r, cg_dim(r->cg, r->state, a->left.v[i]), cg_dim(r->cg, r->state, a->right.v[i]));
         if (a->or_one)
             same = LLVMBuildOr(r->cg->b, same, equals(r, cg_dim(r->cg, r->state, a->left.v[i]), cg_i64(r->cg, 1)), "");
-        require(r, same, INGOT_ERR_DATA, arena_printf(r->cg->arena, "node '%s': %s", node_label(r, n), a->message ? a->message : "sizes differ"));
+        run_require(r, same, INGOT_ERR_DATA, arena_printf(r->cg->arena, "node '%s': %s", run_label(r, n), a->message ? a->message : "sizes differ"));
     }
 }
 
@@ -440,7 +444,7 @@ static void run_if(Run *r, const Node *n)
 {
     Codegen *cg = r->cg;
     const Attr_if *a = NODE_ATTR(n, if);
-    LLVMValueRef cond = LLVMBuildLoad2(cg->b, cg->i8, value_pointer(r, node_in(n, 0)), "");
+    LLVMValueRef cond = LLVMBuildLoad2(cg->b, cg->i8, run_pointer(r, node_in(n, 0)), "");
     Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntNE, cond, LLVMConstInt(cg->i8, 0, false), ""));
     bool *before = arena_copy(cg->arena, r->output_ready, sizeof(bool) * (size_t)r->noutputs);
     run_graph(r, a->then_graph);
@@ -456,12 +460,14 @@ static void run_nothing(Run *r, const Node *n) { (void)r; (void)n; }
 static RunFn *const runner[OP_count] = {
     [OP_input] = run_nothing, [OP_constant] = run_nothing, [OP_return] = run_nothing, [OP_reshape] = run_nothing,
     [OP_from_dims] = run_from_dims, [OP_bind] = run_bind, [OP_check] = run_check, [OP_if] = run_if,
+    [OP_loop] = run_loop,
 };
 
-static void run_graph(Run *r, const Graph *g)
+void run_graph(Run *r, const Graph *g)
 {
     FOR_EACH_NODE(n, g) {
-        for (int i = 0; i < n->nout && n->op != OP_if; i++)     /* those of an `if` are prepared where a branch computes them */
+        bool prepared = n->op == OP_input || n->op == OP_if || n->op == OP_loop;    /* by whoever gives it: a branch, the loop itself */
+        for (int i = 0; i < n->nout && !prepared; i++)
             prepare_result(r, n, &n->out[i]);
         if (!runner[n->op])
             profile_launch(r, n);
@@ -482,17 +488,8 @@ static void define_types(Run *r)
 
 static void release_heap(Run *r)
 {
-    Codegen *cg = r->cg;
-    LLVMTypeRef type = LLVMFunctionType(cg->void_t, (LLVMTypeRef[]){ cg->ptr, cg->ptr }, 2, false);
-    LLVMValueRef fn = call_field(r, CALL_RELEASE, cg->ptr), null = LLVMConstNull(cg->ptr);
-    for (int i = 0; i < cg->m->nheap; i++) {
-        LLVMValueRef p = cg_get(cg, r->heap[i]);
-        LLVMValueRef live = LLVMBuildAnd(cg->b, LLVMBuildICmp(cg->b, LLVMIntNE, p, null, ""), LLVMBuildICmp(cg->b, LLVMIntNE, fn, null, ""), "");
-        Branch b = branch_begin(cg, live);
-        LLVMBuildCall2(cg->b, type, fn, (LLVMValueRef[]){ call_field(r, CALL_ALLOC_CTX, cg->ptr), p }, 2, "");
-        branch_else(cg, &b);
-        branch_end(cg, &b);
-    }
+    for (int i = 0; i < r->cg->m->nheap; i++)
+        run_release(r, cg_get(r->cg, r->heap[i]));
 }
 
 /* Copy the sentence into the caller's buffer, cut to its size. */

@@ -558,6 +558,58 @@ void import_region_finish(Importer *c, Graph *region, const Type *own, int nown,
     }
 }
 
+struct Region {
+    Scope scope;
+    Scope *outer;
+    Graph *around;
+};
+
+Region *import_region_open(Importer *c, const Type *own, int nown, Captures *captures)
+{
+    ImportState *s = c->state;
+    Region *r = ARENA_NEW(s->arena, Region);
+    *r = (Region){ .outer = s->scope, .around = c->b.g };
+    r->scope = (Scope){ .outer = s->scope, .g = graph_new(s->m, c->b.g), .call = s->scope->call, .captures = captures, .nown = nown };
+    for (int i = 0; i < nown; i++) {
+        Value like = { .type = own[i] };
+        capture_input(s, r->scope.g, i, &like);
+    }
+    s->scope = &r->scope;
+    c->b.g = r->scope.g;
+    return r;
+}
+
+Value *import_region_input(Region *r, int i)
+{
+    return input_at(r->scope.g, i);
+}
+
+Value *import_region_capture(Importer *c, Region *r, Value *outer)
+{
+    return capture(c->state, &r->scope, outer);
+}
+
+Graph *import_region_close(Importer *c, Region *r, int n, Value *const *result)
+{
+    c->state->scope = r->outer;
+    c->b.g = r->around;
+    for (int i = 0; i < n; i++)
+        if (!result[i])
+            return NULL;
+    return node_new(r->scope.g, NULL, OP_return, n, result, &(Attr_return){ .names = { 0, NULL } }, -1, c->b.loc) ? r->scope.g : NULL;
+}
+
+bool import_quietly(Importer *c, bool (*try)(void *ctx), void *ctx)
+{
+    Diag *d = c->m->diag, said = *d;
+    bool stop = c->state->stop;
+    d->out = NULL;
+    bool ok = try(ctx);
+    *d = said;
+    c->state->stop = stop;
+    return ok;
+}
+
 bool import_region_apply(Importer *c, const char *name, int nin, Value *const *given, int n, Value **out)
 {
     ImportState *s = c->state;

@@ -68,6 +68,15 @@ typedef struct Captures { int n, room; Value **outer; } Captures;
 Graph *import_region(Importer *c, const char *name, const Type *own, int nown, Captures *captures);
 /* When all regions of the node are imported: give each an input for every capture, used by it or not, and put its inputs in order. */
 void import_region_finish(Importer *c, Graph *region, const Type *own, int nown, const Captures *captures);
+/* A graph nested in c->b.g that the importer itself fills: between open and close, c builds into it, and the subgraphs that it applies see it. Its first
+ * nown inputs have these types; outer values enter by capture. close gives it its results; NULL if one of them is NULL. */
+typedef struct Region Region;
+Region *import_region_open(Importer *c, const Type *own, int nown, Captures *captures);
+Value *import_region_input(Region *r, int i);
+Value *import_region_capture(Importer *c, Region *r, Value *outer);
+Graph *import_region_close(Importer *c, Region *r, int n, Value *const *result);
+/* What fails while this runs is not said and not counted. */
+bool import_quietly(Importer *c, bool (*try)(void *ctx), void *ctx);
 /* Import the nodes of subgraph attribute `name`, which has no inputs, right here; its n results go to out. */
 bool import_region_inline(Importer *c, const char *name, int n, Value **out);
 /* The same for a subgraph with inputs, which are the given values. */

@@ -259,6 +259,15 @@ bool infer_return(Module *m, Node *n)
     return true;
 }
 
+bool infer_nested(Module *m, Graph *body)
+{
+    Assumptions *assumed = m->assumed;
+    m->assumed = NULL;
+    bool ok = graph_infer(body);
+    m->assumed = assumed;
+    return ok;
+}
+
 /* Give the inputs of a nested graph the types (and contents) of the operands they stand for, then infer it. */
 static bool infer_region(Module *m, Node *n, Graph *body, int first_operand, const char *what)
 {
@@ -273,11 +282,7 @@ static bool infer_region(Module *m, Node *n, Graph *body, int first_operand, con
         input[i]->type = n->in[first_operand + i].val->type;
         input[i]->known = n->in[first_operand + i].val->known;
     }
-    Assumptions *assumed = m->assumed;
-    m->assumed = NULL;                          /* what the nodes of the body assume is no concern of n: a branch may not run */
-    bool ok = graph_infer(body);
-    m->assumed = assumed;
-    if (!ok)
+    if (!infer_nested(m, body))
         return false;
     Node *ret = graph_return(body);
     if (!ret || ret->nin != n->nout)

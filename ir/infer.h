@@ -34,6 +34,9 @@ Dim dims_unify(Dim a, Dim b);                                       /* of two si
 const char *infer_dim_text(Module *m, Dim d);
 bool infer_word_among(Module *m, const Node *n, const char *what, const char *word, const char *const *list);
 
+/* Infers a nested graph whose inputs have their types. What its nodes assume is no concern of the node around it: a body may not run. */
+bool infer_nested(Module *m, Graph *body);
+
 /* Contents of small tensors, see infer_known.c. Each leaves n->out[0].known NULL when it cannot say. */
 void known_set(Module *m, Node *n, int count, const Dim *elements);
 void known_elementwise(Module *m, Node *n);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "attrs.h"
+#include "loop.h"
 #include "ptrmap.h"
 #include "text.h"
 
@@ -237,7 +238,7 @@ static bool check_region_sizes(Check *c, const Node *n)
             c->symbol[i] &= after[i];
         after = c->symbol;
     }
-    c->symbol = after ? after : before;
+    c->symbol = after && n->op != OP_loop ? after : before;     /* the body of a loop may not run at all */
     return true;
 }
 
@@ -265,10 +266,12 @@ static bool check_region_inputs(Check *c, const Node *n, const Graph *nested, co
         return bad(c, n, "%s has %d inputs, %d operands are given", name, count, n->nin - first);
     Value **input = ARENA_ARRAY(c->arena, Value *, count + 1);
     graph_inputs(nested, input, count);
-    for (int i = 0; i < count; i++)
-        if (!type_equal(&input[i]->type, &n->in[first + i].val->type))
+    for (int i = 0; i < count; i++) {
+        Type given = n->op == OP_loop ? loop_input_type(c->m, n, i) : n->in[first + i].val->type;
+        if (!type_equal(&input[i]->type, &given))
             return bad(c, n, "input %d of %s is %s, operand %d is %s", i, name, type_print(c->m, c->arena, &input[i]->type), first + i,
-                       type_print(c->m, c->arena, &n->in[first + i].val->type));
+                       type_print(c->m, c->arena, &given));
+    }
     return true;
 }
 
@@ -365,26 +368,37 @@ static void read_operands(Check *c, const Node *n)
     }
 }
 
+static bool place_results(Check *c, const Graph *g, const Node *n)
+{
+    for (int i = 0; i < n->nout && g->props & GP_PLANNED; i++) {
+        if (!check_place(c, &n->out[i]))
+            return false;
+        if (n->out[i].storage.kind == ST_ARENA)
+            live_add(c, &n->out[i]);
+        *ptrmap_at(&c->to, memory_of(&n->out[i])) = c->step;
+    }
+    return true;
+}
+
 /* Number the steps; a node with regions takes one before them and one after, where its results are. Operands of an `if` are read before its regions, and
- * wherever an input of theirs, which is an alias, is used inside. */
+ * wherever an input of theirs, which is an alias, is used inside. A loop needs its operands to the end, and its results from the start: they are what it
+ * works on. */
 static bool walk_plan(Check *c, const Graph *g)
 {
     FOR_EACH_NODE(n, g) {
+        bool loop = n->op == OP_loop;
         c->step++;
         if (n->op == OP_if)
             read_operands(c, n);
+        if (loop && !place_results(c, g, n))
+            return false;
         FOR_EACH_ATTR(f, n->op)
             if (f->kind == AK_graph && *(Graph **)attr_at(f, n->attrs) && !walk_plan(c, *(Graph **)attr_at(f, n->attrs)))
                 return false;
         if (op_table[n->op].flags & OPF_REGION)
             c->step++;
-        for (int i = 0; i < n->nout && g->props & GP_PLANNED; i++) {
-            if (!check_place(c, &n->out[i]))
-                return false;
-            if (n->out[i].storage.kind == ST_ARENA)
-                live_add(c, &n->out[i]);
-            *ptrmap_at(&c->to, memory_of(&n->out[i])) = c->step;
-        }
+        if (!loop && !place_results(c, g, n))
+            return false;
         if (n->op != OP_if)
             read_operands(c, n);
     }

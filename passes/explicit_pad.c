@@ -43,8 +43,10 @@ static bool split(Module *m, Node *n)
 static bool split_graph(Module *m, Graph *g)
 {
     FOR_EACH_NODE_SAFE(n, g) {
-        if (n->op == OP_if && (!split_graph(m, NODE_ATTR(n, if)->then_graph) || !split_graph(m, NODE_ATTR(n, if)->else_graph)))
-            return false;
+        Graph *body[MAX_BODIES];
+        for (int i = node_bodies(n, body); i-- > 0;)
+            if (!split_graph(m, body[i]))
+                return false;
         if (n->op == OP_conv && NODE_ATTR(n, conv)->channels_last && has_pads(NODE_ATTR(n, conv)) && rewrite_allowed(m, "explicit_pad", n) &&
             !split(m, n))
             return false;

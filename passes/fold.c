@@ -9,7 +9,7 @@
  * a splat (an elementwise op on splats is run on one element), and a result that is much larger than its operands is left to run time. An
  * evaluation that fails (an index out of range) is left to run time too, where it may never happen.
  *
- * Needs: typed. Keeps: everything; nested graphs of `if` are folded too.
+ * Needs: typed. Keeps: everything; nested graphs of `if` and `loop` are folded too.
  */
 #include <string.h>
 
@@ -236,11 +236,12 @@ static bool inline_branch(Module *m, Node *n)
     return true;
 }
 
-/* A branch sees the constants it is given. */
+/* A body sees the constants it is given, but for those that are only where the states of a loop begin. */
 static void sink_constants(Node *n, Graph *body)
 {
+    int64_t first = n->op == OP_loop ? 1 + NODE_ATTR(n, loop)->states : 0;
     FOR_EACH_NODE_SAFE(k, body) {
-        if (k->op != OP_input || !node_out(k)->uses)
+        if (k->op != OP_input || !node_out(k)->uses || NODE_ATTR(k, input)->index < first)
             continue;
         Value *given = n->in[op_table[n->op].min_in + NODE_ATTR(k, input)->index].val;
         if (value_constant(given))
@@ -253,16 +254,15 @@ static void sink_constants(Node *n, Graph *body)
 static void fold_graph(Module *m, Graph *g)
 {
     FOR_EACH_NODE_SAFE(n, g) {
-        if (n->op == OP_if) {
-            Graph *body[] = { NODE_ATTR(n, if)->then_graph, NODE_ATTR(n, if)->else_graph };
-            for (int i = 0; i < 2; i++) {
-                sink_constants(n, body[i]);
-                fold_graph(m, body[i]);
-            }
-            if (inline_branch(m, n)) {
-                node_erase_dead(n);
-                graph_infer(g);             /* contents that only one branch has are known from here on */
-            }
+        Graph *body[MAX_BODIES];
+        int bodies = node_bodies(n, body);
+        for (int i = 0; i < bodies; i++) {
+            sink_constants(n, body[i]);
+            fold_graph(m, body[i]);
+        }
+        if (n->op == OP_if && inline_branch(m, n)) {
+            node_erase_dead(n);
+            graph_infer(g);             /* contents that only one branch has are known from here on */
         } else if (n->nout == 1 && node_out(n)->uses) {
             fold_and_erase(m, n);
         }

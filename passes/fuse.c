@@ -129,10 +129,9 @@ static void repeat(Node *n)
 static void repeat_cheap(Graph *g)
 {
     FOR_EACH_NODE_SAFE(n, g) {
-        if (n->op == OP_if) {
-            repeat_cheap(NODE_ATTR(n, if)->then_graph);
-            repeat_cheap(NODE_ATTR(n, if)->else_graph);
-        }
+        Graph *body[MAX_BODIES];
+        for (int i = 0, count = node_bodies(n, body); i < count; i++)
+            repeat_cheap(body[i]);
         if (worth_repeating(n) && rewrite_allowed(g->module, "repeat", n))
             repeat(n);
     }
@@ -467,9 +466,12 @@ static bool fuse_maps(Fuse *f)
 
 static bool fuse_graph(Module *m, Graph *g)
 {
-    FOR_EACH_NODE(n, g)
-        if (n->op == OP_if && (!fuse_graph(m, NODE_ATTR(n, if)->then_graph) || !fuse_graph(m, NODE_ATTR(n, if)->else_graph)))
-            return false;
+    FOR_EACH_NODE(n, g) {
+        Graph *body[MAX_BODIES];
+        for (int i = 0, count = node_bodies(n, body); i < count; i++)
+            if (!fuse_graph(m, body[i]))
+                return false;
+    }
     Arena *tmp = arena_new();
     Fuse f = { m, g, tmp, ARENA_ARRAY(tmp, bool, m->next_id + 1) };
     bool ok = fuse_around(&f, is_contraction_or_pool) && fuse_around(&f, is_reduction) && fuse_maps(&f);

@@ -531,9 +531,12 @@ static const int64_t *sample_symbols(Module *m, Arena *tmp)
 
 static bool lay_out(Module *m, Graph *g)
 {
-    FOR_EACH_NODE(n, g)
-        if (n->op == OP_if && (!lay_out(m, NODE_ATTR(n, if)->then_graph) || !lay_out(m, NODE_ATTR(n, if)->else_graph)))
-            return false;
+    FOR_EACH_NODE(n, g) {
+        Graph *body[MAX_BODIES];
+        for (int i = 0, count = node_bodies(n, body); i < count; i++)
+            if (!lay_out(m, body[i]))
+                return false;
+    }
     graph_renumber(m->graph);
     Arena *tmp = arena_new();
     uint32_t nids = m->next_id + 1;

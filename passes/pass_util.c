@@ -29,6 +29,16 @@ void node_regions(const Node *n, void (*see)(void *ctx, Graph *g), void *ctx)
                 see(ctx, *(Graph **)attr_at(f, n->attrs));
 }
 
+int node_bodies(const Node *n, Graph *body[MAX_BODIES])
+{
+    int count = 0;
+    if (op_has(n->op, OPF_REGION) && n->op != OP_fused)
+        FOR_EACH_ATTR(f, n->op)
+            if (f->kind == AK_graph)
+                body[count++] = *(Graph **)attr_at(f, n->attrs);
+    return count;
+}
+
 static void count_nodes(void *ctx, Graph *g)
 {
     *(int *)ctx += graph_count_nodes(g);

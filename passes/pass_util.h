@@ -19,6 +19,9 @@ bool op_commutes(OpCode op);
 bool same_shape(const Type *a, const Type *b);                      /* rank and dims; element types may differ */
 /* Calls `see` on every graph nested directly in a node. */
 void node_regions(const Node *n, void (*see)(void *ctx, Graph *g), void *ctx);
+/* The graphs that a control flow node (if, loop) runs; 0 for any other node, `fused` included. */
+enum { MAX_BODIES = 2 };
+int node_bodies(const Node *n, Graph *body[MAX_BODIES]);
 int graph_count_nodes(const Graph *g);                              /* nested graphs included */
 
 /* The constant that the node's only result is, made before the node, or NULL: not constant, or not worth it (fold.c). The node stays as it is. */

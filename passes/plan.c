@@ -13,7 +13,8 @@
  *   arena+offset    the workspace
  *   heap+slot       a size that only the data decides and nothing bounds: allocated by the node that computes it
  *   local           values inside a `fused` body: registers
- * What the branches of an `if` return is computed right where the result of the `if` lives, so both have the same storage.
+ * What the branches of an `if` return is computed right where the result of the `if` lives, so both have the same storage. A loop keeps its states in
+ * the memory of its results, which its body's inputs share; what an iteration returns is elsewhere and is copied (or, on the heap, handed over).
  *
  * How: nodes are numbered in execution order, nested regions between the begin and the end of their `if`. Values that must share memory form a
  * class (union-find) with one lifetime, the hull of its members'. Then an elementwise node may write over an operand that dies there. Last, classes
@@ -88,7 +89,15 @@ static bool needs_copy(const Graph *g, const Node *ret, int i)
     Value *v = ret->in[i].val, *root = root_of(v);
     OpCode op = root->def->op;
     bool sized_by_data = dim_from_data(g->module->dims, type_bytes_dim(g->module, &v->type));
-    return op == OP_input || op == OP_constant || op_has(op, OPF_SIZES) || (root != v && sized_by_data) || returned_earlier(ret, i, root);
+    return op == OP_input || op == OP_constant || ((op_has(op, OPF_SIZES) || root != v) && sized_by_data) || returned_earlier(ret, i, root);
+}
+
+/* What an iteration returns is copied by the loop, slices first, then one state after the other: another state must not be among those. */
+static bool needs_copy_in_loop(const Node *loop, const Node *ret, int i)
+{
+    const Value *root = root_of(ret->in[i].val);
+    int64_t index = root->def->op == OP_input ? NODE_ATTR(root->def, input)->index : 0, states = NODE_ATTR(loop, loop)->states;
+    return i <= states && index > 0 && index <= states && index != i;
 }
 
 static bool tensors_only(Module *m, const Node *n)
@@ -100,19 +109,22 @@ static bool tensors_only(Module *m, const Node *n)
     return true;
 }
 
-static bool insert_copies(Graph *g)
+/* owner: the node that g is nested in, or NULL. */
+static bool insert_copies(Graph *g, const Node *owner)
 {
     Module *m = g->module;
     FOR_EACH_NODE(n, g) {
+        Graph *body[MAX_BODIES];
         if (!tensors_only(m, n))
             return false;
-        if (n->op == OP_if && (!insert_copies(NODE_ATTR(n, if)->then_graph) || !insert_copies(NODE_ATTR(n, if)->else_graph)))
-            return false;
+        for (int i = 0, count = node_bodies(n, body); i < count; i++)
+            if (!insert_copies(body[i], n))
+                return false;
     }
     Node *ret = graph_return(g);
     for (int i = 0; i < ret->nin; i++) {
         Value *v = ret->in[i].val;
-        if (!needs_copy(g, ret, i))
+        if (owner && owner->op == OP_loop ? !needs_copy_in_loop(owner, ret, i) : !needs_copy(g, ret, i))
             continue;
         Attr_expand a = { .shape = { v->type.rank, v->type.dim } };
         Node *copy = node_new(g, ret, OP_expand, 1, &v, &a, -1, v->def->loc);
@@ -185,6 +197,31 @@ static void walk_if(Plan *p, Node *n)
     }
 }
 
+/* The states are in the memory of the results, before the body and while it runs; so are the slices that are complete. What it reads is needed by every
+ * iteration. */
+static void walk_loop(Plan *p, Node *n)
+{
+    Graph *body = NODE_ATTR(n, loop)->body;
+    int64_t states = NODE_ATTR(n, loop)->states;
+    for (int i = 0; i < n->nout; i++)
+        begin_value(p, &n->out[i], ST_ARENA, 0);
+    FOR_EACH_NODE(k, body) {
+        int64_t i = k->op == OP_input ? NODE_ATTR(k, input)->index : -1;
+        if (i > states)
+            begin_view(p, node_out(k), n->in[1 + i].val);
+        else if (i >= 0)
+            begin_value(p, node_out(k), ST_ARENA, 0);
+        if (i > 0 && i <= states)
+            join(p, &n->out[i - 1], node_out(k));
+    }
+    walk(p, body);
+    p->clock++;
+    for (int i = 0; i < n->nin; i++)
+        touch(p, n->in[i].val);
+    for (int i = 0; i < n->nout; i++)
+        touch(p, &n->out[i]);
+}
+
 static void begin_results(Plan *p, Node *n)
 {
     for (int i = 0; i < n->nout; i++) {
@@ -207,6 +244,8 @@ static void walk(Plan *p, Graph *g)
                 touch(p, n->in[i].val);
         if (n->op == OP_if)
             walk_if(p, n);
+        else if (n->op == OP_loop)
+            walk_loop(p, n);
         else if (n->op != OP_input || !g->parent)       /* inputs of regions: walk_region */
             begin_results(p, n);
     }
@@ -278,11 +317,11 @@ static bool dies_here(Plan *p, const Node *n, int i)
 static void write_in_place(Plan *p, Graph *g)
 {
     FOR_EACH_NODE(n, g) {
-        if (n->op == OP_if) {
-            write_in_place(p, NODE_ATTR(n, if)->then_graph);
-            write_in_place(p, NODE_ATTR(n, if)->else_graph);
-        }
-        if (n->nout != 1 || n->op == OP_if || op_has(n->op, OPF_VIEW))
+        Graph *body[MAX_BODIES];
+        int bodies = node_bodies(n, body);
+        for (int i = 0; i < bodies; i++)
+            write_in_place(p, body[i]);
+        if (n->nout != 1 || bodies || op_has(n->op, OPF_VIEW))
             continue;
         Buffer *r = class_of(p, node_out(n));
         bool own = r->place.kind == ST_ARENA || (r->place.kind == ST_OUTPUT && !dim_from_data(p->m->dims, r->bytes));
@@ -356,8 +395,10 @@ static void add_item(Plan *p, Dim bytes, int start, int end, Storage *place)
 static bool add_scratch(Plan *p, Graph *g)
 {
     FOR_EACH_NODE(n, g) {
-        if (n->op == OP_if && (!add_scratch(p, NODE_ATTR(n, if)->then_graph) || !add_scratch(p, NODE_ATTR(n, if)->else_graph)))
-            return false;
+        Graph *body[MAX_BODIES];
+        for (int i = 0, count = node_bodies(n, body); i < count; i++)
+            if (!add_scratch(p, body[i]))
+                return false;
         n->scratch = (Storage){ .kind = ST_NONE };
         Dim exact = node_scratch_bytes(p->m, n), bytes = exact ? dim_upper(p->m->dims, exact) : NULL;
         if (!exact)
@@ -520,7 +561,7 @@ bool pass_plan(Module *m)
 {
     if (!graph_return(m->graph))
         return diag_error(m->diag, (Loc){ .file = m->file }, "the graph returns nothing");
-    if (!insert_copies(m->graph))
+    if (!insert_copies(m->graph, NULL))
         return false;
     graph_renumber(m->graph);
     m->nheap = 0;

@@ -281,10 +281,9 @@ static bool sweep(Rules *r, Graph *g)
 {
     bool changed = false;
     FOR_EACH_NODE_SAFE(n, g) {
-        if (n->op == OP_if) {
-            changed |= sweep(r, NODE_ATTR(n, if)->then_graph);
-            changed |= sweep(r, NODE_ATTR(n, if)->else_graph);
-        }
+        Graph *body[MAX_BODIES];
+        for (int i = 0, count = node_bodies(n, body); i < count; i++)
+            changed |= sweep(r, body[i]);
         if (r->applied < r->limit)
             changed |= apply_any(r, n);
     }
