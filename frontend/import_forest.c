@@ -77,8 +77,8 @@ static bool lists_agree(Importer *c, int n, const IntVec *lists, int nlists)
     return true;
 }
 
-/* Entries of one leaf lie together after sorting by leaf; zero weights add nothing to a sum and are dropped. */
-static bool leaf_entries(Importer *c, Forest *f, const Place *place, const char *prefix, bool drop_zeros)
+/* Entries of one leaf lie together after sorting by leaf. */
+static bool leaf_entries(Importer *c, Forest *f, const Place *place, const char *prefix)
 {
     Arena *a = c->m->arena;
     IntVec tree = attr_ints(c, arena_printf(a, "%s_treeids", prefix)), node = attr_ints(c, arena_printf(a, "%s_nodeids", prefix));
@@ -93,8 +93,7 @@ static bool leaf_entries(Importer *c, Forest *f, const Place *place, const char 
         leaf[i] = place_find(place, f->nnode, tree.v[i], node.v[i]);
         if (leaf[i] < 0 || f->node[leaf[i]][0] >= 0)
             return import_fail(c, "a weight belongs to node %lld of tree %lld, which is no leaf", (long long)node.v[i], (long long)tree.v[i]);
-        if (!drop_zeros || weight.v[i] != 0)
-            f->node[leaf[i]][3]++;
+        f->node[leaf[i]][3]++;
     }
     for (int i = 0; i < f->nnode; i++)
         if (f->node[i][0] < 0) {
@@ -102,12 +101,11 @@ static bool leaf_entries(Importer *c, Forest *f, const Place *place, const char 
             f->nentry += f->node[i][3];
             f->node[i][3] = 0;
         }
-    for (int i = 0; i < tree.n; i++)
-        if (!drop_zeros || weight.v[i] != 0) {
-            int at = f->node[leaf[i]][2] + f->node[leaf[i]][3]++;
-            f->target[at] = (int32_t)id.v[i];
-            f->weight[at] = weight.v[i];
-        }
+    for (int i = 0; i < tree.n; i++) {
+        int at = f->node[leaf[i]][2] + f->node[leaf[i]][3]++;
+        f->target[at] = (int32_t)id.v[i];
+        f->weight[at] = weight.v[i];
+    }
     return true;
 }
 
@@ -152,32 +150,148 @@ static void forest_alloc(Importer *c, Forest *f, int nodes)
     f->root = ARENA_ARRAY(c->m->arena, int32_t, nodes + 1);
 }
 
-static bool forest_of(Importer *c, Forest *f, const char *prefix, bool drop_zeros)
+static bool forest_of(Importer *c, Forest *f, const char *prefix)
 {
     forest_alloc(c, f, attr_ints(c, "nodes_nodeids").n);
     Place *place = ARENA_ARRAY(c->m->arena, Place, f->nnode + 1);
-    return forest_nodes(c, f, place) && leaf_entries(c, f, place, prefix, drop_zeros);
+    return forest_nodes(c, f, place) && leaf_entries(c, f, place, prefix);
 }
 
 /* ---- the op ---- */
 
-static Value *int_table(Builder *b, const int32_t *v, int rank, const int64_t *dim)
+enum { SEEN = 1, PLACED = 2, MAX_FEATURE = (1 << 24) - 2 };
+
+/* Where to go next from an inner node: the branch that is not placed yet, the false one first; -1 if both are. */
+static int32_t next_branch(const int32_t *node, const unsigned char *state)
 {
-    Tensor *t = tensor_new(b->m->arena, DT_i32, rank, dim);
-    for (int64_t i = 0; i < t->count; i++)
-        tensor_set_f64(t, i, v[i]);
+    return node[0] < 0 ? -1 : state[node[3]] != PLACED ? node[3] : state[node[2]] != PLACED ? node[2] : -1;
+}
+
+/* place[i] becomes where node i goes, or stays -1 if no tree reaches it: parents before children, a true branch right behind its parent where
+ * it has no other. Places are given from the end; the first in use is returned, or -1 for a cycle. */
+static int forest_places(Arena *a, const Forest *f, int *place)
+{
+    unsigned char *state = arena_alloc(a, (size_t)f->nnode + 1);
+    int32_t *path = ARENA_ARRAY(a, int32_t, f->nnode + 1);
+    int free = f->nnode;
+    for (int i = 0; i < f->nnode; i++)
+        place[i] = -1;
+    for (int r = f->nroot - 1; r >= 0; r--) {
+        int depth = 0;
+        if (state[f->root[r]] != PLACED)
+            path[depth++] = f->root[r];
+        while (depth) {
+            int32_t at = path[depth - 1], next = next_branch(f->node[at], state);
+            state[at] = next < 0 ? PLACED : SEEN;
+            if (next >= 0 && state[next] == SEEN)
+                return -1;
+            if (next >= 0)
+                path[depth++] = next;
+            else
+                place[path[--depth]] = --free;
+        }
+    }
+    return free;
+}
+
+/* Each node in range of the others? Indices come from the file. */
+static bool forest_check(Importer *c, const Forest *f)
+{
+    for (int i = 0; i < f->nnode; i++) {
+        const int32_t *n = f->node[i];
+        if (n[0] > MAX_FEATURE)
+            return import_unsupported(c, "feature number %d", n[0]);
+        if (n[0] >= 0 && (n[2] < 0 || n[2] >= f->nnode || n[3] < 0 || n[3] >= f->nnode))
+            return import_fail(c, "node %d has a child that does not exist", i);
+    }
+    for (int i = 0; i < f->nroot; i++)
+        if (f->root[i] < 0 || f->root[i] >= f->nnode)
+            return import_fail(c, "the root of tree %d does not exist", i);
+    return true;
+}
+
+/* One record, as the op wants it. */
+static void put_node(int32_t *to, const int32_t *node, double threshold, const int *place, int first, bool wide)
+{
+    to[0] = node[0];
+    to[1] = node[2];
+    to[2] = node[3];
+    if (node[0] < 0)
+        return;
+    to[0] |= (node[1] & 7) << 24 | (node[1] & NAN_IS_TRUE ? 1 << 27 : 0);
+    to[1] = place[node[2]] - first;
+    to[2] = place[node[3]] - first;
+    float narrow = (float)threshold;
+    memcpy(to + (wide ? 4 : 3), wide ? (const void *)&threshold : (const void *)&narrow, wide ? sizeof threshold : sizeof narrow);
+}
+
+/* The table of nodes; roots get their new places. NULL after reporting. */
+static Value *node_table(Importer *c, Forest *f, bool wide)
+{
+    int *place = ARENA_ARRAY(c->m->arena, int, f->nnode + 1);
+    int first = forest_check(c, f) ? forest_places(c->m->arena, f, place) : -2;
+    if (first == -1)
+        import_fail(c, "a branch leads back to a node above it");
+    if (first < 0)
+        return NULL;
+    int64_t words = wide ? 6 : 4;
+    Tensor *t = tensor_new(c->m->arena, DT_i32, 2, (int64_t[]){ f->nnode - first, words });
+    for (int i = 0; i < f->nnode; i++)
+        if (place[i] >= 0)
+            put_node((int32_t *)(uintptr_t)t->data + (place[i] - first) * words, f->node[i], f->threshold[i], place, first, wide);
+    for (int i = 0; i < f->nroot; i++)
+        f->root[i] = place[f->root[i]] - first;
+    return mk_tensor(&c->b, t);
+}
+
+static Value *int_table(Builder *b, const int32_t *v, int64_t n)
+{
+    Tensor *t = tensor_new(b->m->arena, DT_i32, 1, &n);
+    memcpy((void *)(uintptr_t)t->data, v, sizeof *v * (size_t)n);
     return mk_tensor(b, t);
 }
 
-static Value *run_forest(Importer *c, const Forest *f, Value *x, int64_t count, const char *aggregate)
+/* The test that all inner nodes have, or -1. */
+static int64_t common_test(const Forest *f)
+{
+    int64_t test = -2;
+    for (int i = 0; i < f->nnode; i++)
+        if (f->node[i][0] >= 0) {
+            int64_t own = f->node[i][1] & 7;
+            test = test == -2 || test == own ? own : -1;
+        }
+    return test == -2 ? 0 : test;
+}
+
+/* Zero weights add nothing to a sum. Leaves come in the order of their entries. */
+static void drop_zeros(Forest *f)
+{
+    int kept = 0;
+    for (int i = 0; i < f->nnode; i++) {
+        int32_t *leaf = f->node[i];
+        int first = leaf[2], end = first + leaf[3];
+        if (leaf[0] >= 0)
+            continue;
+        leaf[2] = kept;
+        for (int k = first; k < end; k++)
+            if (f->weight[k] != 0) {
+                f->target[kept] = f->target[k];
+                f->weight[kept++] = f->weight[k];
+            }
+        leaf[3] = kept - leaf[2];
+    }
+    f->nentry = kept;
+}
+
+static Value *run_forest(Importer *c, Forest *f, Value *x, int64_t count, const char *aggregate)
 {
     Builder *b = &c->b;
     DType t = x && x->type.dtype == DT_f64 ? DT_f64 : DT_f32;
-    Value *node = int_table(b, &f->node[0][0], 2, (int64_t[]){ f->nnode, 4 }), *root = int_table(b, f->root, 1, (int64_t[]){ f->nroot });
-    Value *target = int_table(b, f->target, 1, (int64_t[]){ f->nentry });
-    return mk_tree_ensemble(b, IN(mk_cast_to(b, ml_rows(b, x), t), node, mk_floats(b, t, (FloatVec){ f->nnode, f->threshold }), root, target,
-                                  mk_floats(b, t, (FloatVec){ f->nentry, f->weight })),
-                            (Attr_tree_ensemble){ .count = count, .aggregate = aggregate });
+    if (!strcmp(aggregate, "sum") || !strcmp(aggregate, "avg"))
+        drop_zeros(f);
+    Value *node = node_table(c, f, t == DT_f64), *root = int_table(b, f->root, f->nroot), *target = int_table(b, f->target, f->nentry);
+    return mk_tree_ensemble(b, IN(mk_cast_to(b, ml_rows(b, x), t), node, root, target, mk_floats(b, t, (FloatVec){ f->nentry, f->weight })),
+                            (Attr_tree_ensemble){ .count = count, .aggregate = aggregate, .test = common_test(f) });
 }
 
 static Value *add_base(Importer *c, Value *scores)
@@ -193,7 +307,7 @@ bool import_tree_ensemble_regressor(Importer *c)
     const char *how = !strcmp(word, "SUM") ? "sum" : !strcmp(word, "AVERAGE") ? "avg" : !strcmp(word, "MIN") ? "min" : !strcmp(word, "MAX") ? "max" : NULL;
     if (!how)
         return import_fail(c, "aggregate_function is '%s'", word);
-    if (!forest_of(c, &f, "target", !strcmp(how, "sum") || !strcmp(how, "avg")))
+    if (!forest_of(c, &f, "target"))
         return false;
     Value *scores = add_base(c, run_forest(c, &f, in(c, 0), attr_i(c, "n_targets", 1), how));
     OUT(c, mk_cast_to(&c->b, ml_post_transform(c, scores), DT_f32));
@@ -224,11 +338,11 @@ static Value *both_scores(Importer *c, Value *s, bool probabilities)
     return logistic ? mk_sigmoid(b, both) : both;
 }
 
-/* Two classes of which the trees score one: a score above 0.5 (probabilities) or 0 (margins) means the second class, whichever is scored. */
-static bool binary_classes(Importer *c, const Forest *f, Value *scores, const MlLabels *labels)
+/* Two classes of which the trees score one (second: the second): a score above 0.5 (probabilities) or 0 (margins) means the second class, whichever
+ * is scored. */
+static bool binary_classes(Importer *c, Value *scores, const MlLabels *labels, bool probabilities, bool second)
 {
     Builder *b = &c->b;
-    bool probabilities = all_nonnegative(f), second = f->nentry && f->target[0] == 1;
     FloatVec base = numbers(c, "base_values");
     Value *with_base = base.n == 2 ? add_base(c, scores) : scores, *s = mk_range_slice(b, with_base, 1, second, 1);
     if (base.n == 1)
@@ -246,11 +360,12 @@ bool import_tree_ensemble_classifier(Importer *c)
     MlLabels labels = ml_labels(c, "classlabels_int64s");
     if (labels.count < 1)
         return import_fail(c, "the class labels are missing");
-    if (!forest_of(c, &f, "class", false))
+    if (!forest_of(c, &f, "class"))
         return false;
+    bool binary = labels.count == 2 && one_target(&f), probabilities = all_nonnegative(&f), second = f.nentry && f.target[0] == 1;
     Value *scores = run_forest(c, &f, in(c, 0), labels.count, "sum");
-    if (labels.count == 2 && one_target(&f))
-        return binary_classes(c, &f, scores, &labels);
+    if (binary)
+        return binary_classes(c, scores, &labels, probabilities, second);
     scores = add_base(c, scores);
     Value *best = mk_arg_reduce(b, IN(scores), (Attr_arg_reduce){ .kind = "max", .axis = 1 });
     return ml_set_labels(c, 0, mk_drop_axes(b, best, 1, (int64_t[]){ 1 }), &labels) &&

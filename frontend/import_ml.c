@@ -1,4 +1,4 @@
-/* import_ml.c -- ai.onnx.ml: linear models, support vector regression, and preparation of features. Trees are in import_forest.c. */
+/* import_ml.c -- ai.onnx.ml: linear models and preparation of features. Trees are in import_forest.c, support vectors in import_svm.c. */
 #include "import_ml.h"
 
 #include <math.h>
@@ -121,55 +121,6 @@ bool import_linear_classifier(Importer *c)
     }
     Value *best = mk_arg_reduce(b, IN(scores), (Attr_arg_reduce){ .kind = "max", .axis = 1 });
     return ml_set_labels(c, 0, mk_drop_axes(b, best, 1, (int64_t[]){ 1 }), &labels) && set_out(c, 1, ml_post_transform(c, scores));
-}
-
-/* ---- support vector regression ---- */
-
-/* K(x, v) for every row of x [N, F] and support vector [S, F]: [N, S]. kernel_params: gamma, coef0, degree. */
-static Value *svm_kernel(Importer *c, Value *x, Value *support)
-{
-    Builder *b = &c->b;
-    const char *kind = attr_s(c, "kernel_type", "LINEAR");
-    FloatVec p = attr_floats(c, "kernel_params");
-    double gamma = p.n > 0 ? p.v[0] : 0, shift = p.n > 1 ? p.v[1] : 0, degree = p.n > 2 ? p.v[2] : 0;
-    const int64_t axis = 1;
-    Value *dot = mk_matmul(b, IN(x, mk_swap_last(b, support)), (Attr_matmul){ 0 });
-    if (!strcmp(kind, "LINEAR"))
-        return dot;
-    if (!strcmp(kind, "RBF")) {
-        Value *xx = mk_reduce_axes(b, "sum", mk_mul(b, x, x), 1, &axis), *vv = mk_reduce_axes(b, "sum", mk_mul(b, support, support), 1, &axis);
-        Value *distance = mk_sub(b, mk_add(b, xx, mk_swap_last(b, vv)), mk_scaled(b, dot, 2));
-        return mk_exp(b, mk_scaled(b, distance, -gamma));
-    }
-    Value *affine = mk_shifted(b, mk_scaled(b, dot, gamma), shift);
-    if (!strcmp(kind, "POLY"))
-        return mk_pow(b, affine, mk_k(b, affine, degree));
-    if (!strcmp(kind, "SIGMOID"))
-        return mk_tanh(b, affine);
-    import_fail(c, "kernel_type is '%s'", kind);
-    return NULL;
-}
-
-bool import_svm_regressor(Importer *c)
-{
-    Builder *b = &c->b;
-    FloatVec support = attr_floats(c, "support_vectors"), coefficients = attr_floats(c, "coefficients"), rho = attr_floats(c, "rho");
-    int64_t n = attr_i(c, "n_supports", 0);
-    Value *x = mk_cast_to(b, ml_rows(b, in(c, 0)), DT_f32), *k, *weights;
-    if (!x)
-        return false;
-    if (n > 0 && (support.n % n || coefficients.n != n))
-        return import_fail(c, "%d support vector elements and %d coefficients do not make %lld vectors", support.n, coefficients.n, (long long)n);
-    if (n > 0)
-        k = svm_kernel(c, x, mk_reshape_ints(b, mk_floats(b, DT_f32, support), 2, (int64_t[]){ n, support.n / n }));
-    else
-        k = x;                                              /* a linear model: the coefficients belong to the features */
-    weights = mk_reshape_ints(b, mk_floats(b, DT_f32, coefficients), 2, (int64_t[]){ coefficients.n, 1 });
-    Value *y = mk_matmul(b, IN(k, weights), (Attr_matmul){ 0 });
-    y = mk_shifted(b, y, rho.n ? rho.v[0] : 0);
-    if (attr_i(c, "one_class", 0))
-        OUT(c, mk_where(b, mk_lt(b, mk_k(b, y, 0), y), mk_k(b, y, 1), mk_k(b, y, -1)));
-    OUT(c, ml_post_transform(c, y));
 }
 
 /* ---- preparation of features ---- */

@@ -239,7 +239,8 @@ static bool resize_old(Importer *c, Sampling *s)
 
 bool import_upsample(Importer *c)
 {
-    FloatVec scales = attr_floats(c, "scales");
+    double planar[] = { 1, 1, attr_f(c, "height_scale", 1), attr_f(c, "width_scale", 1) };             /* before opset 7 */
+    FloatVec scales = c->opset < 7 ? (FloatVec){ 4, planar } : attr_floats(c, "scales");
     Sampling s = { 0 };
     if (!in(c, 0) || !sampling_axes(c, &s))
         return false;

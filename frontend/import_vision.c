@@ -1,4 +1,4 @@
-/* import_vision.c -- sampling and detection: GridSample, AffineGrid, RoiAlign, DeformConv, NonMaxSuppression. */
+/* import_vision.c -- sampling and detection: GridSample, AffineGrid, RoiAlign, MaxRoiPool, DeformConv, NonMaxSuppression. */
 #include <string.h>
 
 #include "import_parts.h"
@@ -58,6 +58,21 @@ bool import_roi_align(Importer *c)
     OUT(c, mk_roi_align(&c->b, IN(in(c, 0), in(c, 1), in(c, 2)),
                         (Attr_roi_align){ .mode = attr_s(c, "mode", "avg"), .height = attr_i(c, "output_height", 1), .width = attr_i(c, "output_width", 1),
                                           .sampling_ratio = attr_i(c, "sampling_ratio", 0), .spatial_scale = attr_f(c, "spatial_scale", 1), .half_pixel = shifted }));
+}
+
+/* rois [R, 5]: image, x0, y0, x1, y1 */
+bool import_max_roi_pool(Importer *c)
+{
+    Builder *b = &c->b;
+    IntVec size = attr_ints(c, "pooled_shape");
+    Value *rois = in(c, 1);
+    if (!rois)
+        return false;
+    if (size.n != 2 || value_rank(rois) != 2 || !dim_is(value_dim(rois, 1), 5))
+        return import_fail(c, "two sizes and regions of 5 numbers are needed");
+    Value *image = mk_cast_to(b, mk_index(b, rois, 1, dim_const(c->m->dims, 0)), DT_i64);
+    OUT(c, mk_roi_align(b, IN(in(c, 0), mk_range_slice(b, rois, 1, 1, 4), image),
+                        (Attr_roi_align){ .mode = "pool", .height = size.v[0], .width = size.v[1], .spatial_scale = attr_f(c, "spatial_scale", 1) }));
 }
 
 static IntVec two_or(Importer *c, const char *name, const int64_t *otherwise, int n)

@@ -55,7 +55,7 @@ bool infer_grid_sample(Module *m, Node *n)
 
 bool infer_roi_align(Module *m, Node *n)
 {
-    static const char *const modes[] = { "avg", "max", NULL };
+    static const char *const modes[] = { "avg", "max", "pool", NULL };
     const Attr_roi_align *a = NODE_ATTR(n, roi_align);
     if (!has_shape(m, n, 0, 4, -1, NULL) || !has_shape(m, n, 1, 2, 1, dim_const(m->dims, 4)) || !has_shape(m, n, 2, 1, 0, in_type(n, 1)->dim[0]) ||
         !takes_floats(m, n, 0) || !takes_floats(m, n, 1) || !infer_is_index(m, n, 2) || !infer_word_among(m, n, "mode", a->mode, modes))

@@ -77,10 +77,12 @@ static Dim scratch_resize(Module *m, const Node *n)
     return dim_add(t, bytes, largest);
 }
 
-/* A flag for every target. */
+/* A flag for every target of every walk, if flags are needed. */
 static Dim scratch_tree_ensemble(Module *m, const Node *n)
 {
-    return dim_const(m->dims, NODE_ATTR(n, tree_ensemble)->count);
+    const Attr_tree_ensemble *a = NODE_ATTR(n, tree_ensemble);
+    bool sums = !strcmp(a->aggregate, "sum") || !strcmp(a->aggregate, "avg");
+    return dim_const(m->dims, sums ? 0 : K_TREE_WALKS * a->count);
 }
 
 /* The state of the Mersenne Twister. */
@@ -96,6 +98,13 @@ static Dim scratch_fft(Module *m, const Node *n)
     return dim_mulk(m->dims, x->dim[x->rank - 2], 2 * 2 * K_FFT_LANES * (int64_t)dtype_bytes(x->dtype));
 }
 
+/* The quadratic form, its product with the probabilities, and these. */
+static Dim scratch_couple_pairs(Module *m, const Node *n)
+{
+    Dim k = type_in(n, 0)->dim[1];
+    return dim_mulk(m->dims, dim_mul(m->dims, k, dim_addk(m->dims, k, 2)), (int64_t)sizeof(double));
+}
+
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_topk] = scratch_topk,
     [OP_non_max_suppression] = scratch_non_max_suppression,
@@ -103,6 +112,7 @@ static ScratchFn *const scratch_table[OP_count] = {
     [OP_resize] = scratch_resize,
     [OP_random] = scratch_random,
     [OP_fft] = scratch_fft,
+    [OP_couple_pairs] = scratch_couple_pairs,
     [OP_tree_ensemble] = scratch_tree_ensemble,
 };
 

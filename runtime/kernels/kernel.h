@@ -42,8 +42,9 @@ typedef int32_t KFunction(const KCall *c);
 enum KDType { K_F32 = 1, K_U8, K_I8, K_U16, K_I16, K_I32, K_I64, K_STR, K_BOOL, K_F16, K_F64, K_U32, K_U64, K_BF16 = 16,
               K_F8E4M3, K_F8E4M3Z, K_F8E5M2, K_F8E5M2Z, K_U4, K_I4, K_F4E2M1, K_F8E8M0, K_U2, K_I2 };
 
-/* What ir/scratch.c must know of a kernel: the words of the Mersenne Twister's state; the rows that fft.c transforms at once. */
-enum { K_TWISTER_WORDS = 624, K_FFT_LANES = 8 };
+/* What ir/scratch.c must know of a kernel: the words of the Mersenne Twister's state; the rows that fft.c transforms at once;
+ * the walks that tree_ensemble.c takes in turn. */
+enum { K_TWISTER_WORDS = 624, K_FFT_LANES = 8, K_TREE_WALKS = 4 };
 
 /* FNV-1a; compilers fold it for a literal. */
 static inline int64_t k_word(const char *s)

@@ -1,7 +1,8 @@
 /* roi_align.c -- pooling of regions of x [N, C, H, W] to a fixed size, at bilinear sample points (Mask R-CNN, section 3).
  *
  * Operands: x, rois [R, 4] as x0 y0 x1 y1 in units of the original image, batch index [R]. Every bin of the result looks at a grid of sample
- * points, `sampling_ratio` a side, or as many as pixels fall into it (0).
+ * points, `sampling_ratio` a side, or as many as pixels fall into it (0). Mode pool: the older way (Fast R-CNN, section 2.1), the largest pixel
+ * of every bin of a region rounded to whole pixels.
  */
 #include "kernel.h"
 
@@ -40,7 +41,7 @@ static double pool_bin(const KTensor *x, int64_t plane, const Bin *b, int64_t oy
     return max || n < 1 ? acc : acc / (double)n;
 }
 
-typedef struct RoiAlign { bool max, half_pixel; int64_t height, width, ratio; double scale; } RoiAlign;
+typedef struct RoiAlign { bool max, pool, half_pixel; int64_t height, width, ratio; double scale; } RoiAlign;
 
 static int64_t points(const RoiAlign *a, double bin)
 {
@@ -63,11 +64,48 @@ static Bin bin_of(const RoiAlign *a, const KTensor *rois, int64_t r)
     return b;
 }
 
+/* Nearest whole number, halves away from zero. */
+static double whole(double x)
+{
+    return x < 0 ? -k_floor(0.5 - x) : k_floor(x + 0.5);
+}
+
+static int64_t clamp_to(double x, int64_t size)
+{
+    return x > 0 ? x < (double)size ? (int64_t)x : size : 0;
+}
+
+/* Pixels first .. end-1 of an axis of `size` that fall into bin i of n, of a region from lo to hi. */
+typedef struct Run { int64_t first, end; } Run;
+
+static Run pixels_of(double lo, double hi, int64_t i, int64_t n, int64_t size)
+{
+    double length = hi - lo + 1 > 1 ? hi - lo + 1 : 1, each = length / (double)n;
+    return (Run){ clamp_to(lo + k_floor((double)i * each), size), clamp_to(lo - k_floor(-(double)(i + 1) * each), size) };
+}
+
+static double pool_pixels(const RoiAlign *a, const KTensor *x, int64_t plane, const KTensor *rois, int64_t r, int64_t oy, int64_t ox)
+{
+    double v[4], best = 0;
+    for (int k = 0; k < 4; k++)
+        v[k] = whole(k_load(rois->data, rois->dtype, 4 * r + k) * a->scale);
+    Run rows = pixels_of(v[1], v[3], oy, a->height, x->dim[2]), columns = pixels_of(v[0], v[2], ox, a->width, x->dim[3]);
+    bool any = false;
+    for (int64_t i = rows.first; i < rows.end; i++)
+        for (int64_t j = columns.first; j < columns.end; j++) {
+            double p = k_load(x->data, x->dtype, plane + i * x->dim[3] + j);
+            best = !any || p > best ? p : best;
+            any = true;
+        }
+    return best;
+}
+
 /* attrs: mode, height, width, sampling_ratio, spatial_scale, half_pixel */
 K_KERNEL(roi_align)
 {
     const int64_t *w = c->attr;
-    RoiAlign a = { .max = k_int(&w) == k_word("max") };
+    int64_t mode = k_int(&w);
+    RoiAlign a = { .max = mode == k_word("max"), .pool = mode == k_word("pool") };
     a.height = k_int(&w);
     a.width = k_int(&w);
     a.ratio = k_int(&w);
@@ -82,9 +120,11 @@ K_KERNEL(roi_align)
         if (image < 0 || image >= x->dim[0] || !plane)
             return K_INDEX_RANGE;
         Bin b = bin_of(&a, rois, r);
-        for (int64_t i = 0; i < channels * bins; i++)
-            k_store(out->data, out->dtype, r * channels * bins + i,
-                    pool_bin(x, (image * channels + i / bins) * plane, &b, i % bins / a.width, i % a.width, a.max));
+        for (int64_t i = 0; i < channels * bins; i++) {
+            int64_t first = (image * channels + i / bins) * plane, oy = i % bins / a.width, ox = i % a.width;
+            double y = a.pool ? pool_pixels(&a, x, first, rois, r, oy, ox) : pool_bin(x, first, &b, oy, ox, a.max);
+            k_store(out->data, out->dtype, r * channels * bins + i, y);
+        }
     }
     return K_OK;
 }

@@ -1,41 +1,47 @@
 /* tree_ensemble.c -- gradient boosted trees and random forests: every row of x walks every tree.
  *
- * The walk is written once (tree_walk.h) for f32 and f64, in which all comparing and adding is done. It takes at most as many steps as there are
- * nodes, so that a forest with a cycle ends in an error.
+ * Steps down a tree wait for memory, one after the other. So four walks take their steps in turn: through four trees if there is one row, else of
+ * four rows through one tree. Either way a row's sums are taken in the order of the trees.
+ *
+ * The walk is written once (tree_walk.h) for f32 and f64, in which all comparing and adding is done. Branches lead to nodes that come later, which
+ * is checked at each step: so every walk ends, and none leaves the table.
  */
 #include "kernel.h"
 
+enum { WALKS = K_TREE_WALKS };
+
 typedef struct Forest {
-    const int32_t *node, *root, *target;    /* node: 4 words each, see ops.def */
-    const void *threshold, *weight;
-    int64_t nodes, roots, entries, features, count;
+    const void *node;                       /* records as in tree_walk.h */
+    const int32_t *root, *target;
+    const void *weight;
+    int64_t nodes, roots, entries, count;
+    int32_t features, test;                 /* test: of all nodes, or -1 */
     bool average, least;                    /* aggregate: avg; min (max if there is `hit`) */
-    unsigned char *hit;                     /* [count]: some leaf had this target; min and max only */
+    unsigned char *hit;                     /* [WALKS][count]: some leaf had this target; min and max only */
 } Forest;
 
-enum { TEST_MASK = 7, NAN_IS_TRUE = 8 };
+enum { FEATURE = (1 << 24) - 1, TEST_SHIFT = 24, TEST_MASK = 7, NAN_IS_TRUE = 1 << 27 };
 
 #define REAL float
 #include "tree_walk.h"
 #define REAL double
 #include "tree_walk.h"
 
-/* attrs: count, aggregate */
+/* attrs: count, aggregate, test */
 K_KERNEL(tree_ensemble)
 {
     const int64_t *a = c->attr;
-    const KTensor *x = &c->in[0];
-    int64_t count = k_int(&a), how = k_int(&a);
-    Forest f = { c->in[1].data, c->in[3].data, c->in[4].data, c->in[2].data, c->in[5].data, c->in[1].dim[0], c->in[3].dim[0], c->in[4].dim[0],
-                 x->dim[1], count, how == k_word("avg"), how == k_word("min"), NULL };
+    const KTensor *x = &c->in[0], *node = &c->in[1], *root = &c->in[2], *target = &c->in[3];
+    Forest f = { .node = node->data, .root = root->data, .target = target->data, .weight = c->in[4].data, .nodes = node->dim[0], .roots = root->dim[0],
+                 .entries = target->dim[0], .features = x->dim[1] > FEATURE ? FEATURE : (int32_t)x->dim[1] };
+    f.count = k_int(&a);
+    int64_t how = k_int(&a);
+    f.test = (int32_t)k_int(&a);
+    f.average = how == k_word("avg");
+    f.least = how == k_word("min");
     if (f.least || how == k_word("max"))
         f.hit = c->scratch;
-    int32_t status = K_OK;
-    for (int64_t r = 0; r < x->dim[0] && status == K_OK; r++) {
-        if (x->dtype == K_F64)
-            status = run_row_double(&f, (const double *)x->data + r * f.features, (double *)c->out[0].data + r * count);
-        else
-            status = run_row_float(&f, (const float *)x->data + r * f.features, (float *)c->out[0].data + r * count);
-    }
-    return status;
+    if (x->dtype == K_F64)
+        return run_rows_double(&f, x->data, x->dim[0], x->dim[1], c->out[0].data);
+    return run_rows_float(&f, x->data, x->dim[0], x->dim[1], c->out[0].data);
 }

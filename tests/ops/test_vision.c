@@ -1,4 +1,6 @@
 /* test_vision.c -- sampling and detection kernels: cases whose answers follow from other ops or from simple geometry. */
+#include <stdio.h>
+
 #include "op_fixture.h"
 
 static IntVec I(Fix *f, const char *s) { return fix_ints(f, s); }
@@ -155,11 +157,71 @@ static void test_nms_batches_and_classes(void **state)
     expect_selected(f, (Nms){ "2,2,4", "2,2,2", boxes, scores, 9, 0.5, 0, true }, "4,3", NUMBERS(0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 0));
 }
 
+/* ---- trees ---- */
+
+enum { TREES = 11, TEST_SHIFT = 24, NAN_TRUE = 1 << 27 };
+
+/* Tree t: x[0] <= t ? (x[1] < 0 or missing ? 1 to target 0 : 2 to target 0 and t to target 1) : nothing. Node 0 of each record is given for f32 and f64. */
+static Value *forest_nodes(Fix *f, DType t, int broken)
+{
+    int words = t == DT_f32 ? 4 : 6;
+    Tensor *table = tensor_new(f->a, DT_i32, 2, (int64_t[]){ 5 * TREES, words });
+    int32_t *at = (int32_t *)(uintptr_t)table->data;
+    for (int k = 0; k < TREES; k++) {
+        int32_t base = 5 * k, row[5][3] = { { 0, base + 1, base + 4 }, { 1 | 1 << TEST_SHIFT | NAN_TRUE, base + 2, base + 3 },
+                                            { -1, 3 * k, 1 }, { -1, 3 * k + 1, 2 }, { -1, 0, 0 } };
+        if (k == broken)
+            row[1][2] = base;
+        for (int i = 0; i < 5; i++, at += words) {
+            double wide = i ? 0 : k;
+            float narrow = (float)wide;
+            memcpy(at, row[i], sizeof row[i]);
+            if (row[i][0] >= 0)
+                memcpy(at + (t == DT_f32 ? 3 : 4), t == DT_f32 ? (const void *)&narrow : (const void *)&wide, t == DT_f32 ? sizeof narrow : sizeof wide);
+        }
+    }
+    return mk_tensor(&f->b, table);
+}
+
+static Value *forest(Fix *f, DType t, const char *aggregate, int rows, const double *x, int broken)
+{
+    double root[TREES], target[3 * TREES], weight[3 * TREES];
+    char shape[24];
+    for (int k = 0; k < TREES; k++) {
+        root[k] = 5 * k;
+        for (int i = 0; i < 3; i++) {
+            target[3 * k + i] = i == 2;
+            weight[3 * k + i] = i == 2 ? k : i + 1;
+        }
+    }
+    snprintf(shape, sizeof shape, "%d,2", rows);
+    return mk_tree_ensemble(&f->b, IN(fix_constant(f, t, shape, x), forest_nodes(f, t, broken), fix_constant(f, DT_i32, "11", root),
+                                      fix_constant(f, DT_i32, "33", target), fix_constant(f, t, "33", weight)),
+                            (Attr_tree_ensemble){ 2, aggregate, -1, 0 });
+}
+
+/* As many rows as walk one tree together, fewer, and more; every aggregate. */
+static void test_tree_ensemble(void **state)
+{
+    Fix *f = *state;
+    const double x[] = { 8.5, 1, 8.5, -1, 8.5, NAN, 20, 1, NAN, 1, 0, 1, -3, 1 };
+    const double sum[] = { 4, 19, 2, 0, 2, 0, 0, 0, 0, 0, 22, 55, 22, 55 }, most[] = { 2, 10, 1, 0, 1, 0, 0, 0, 0, 0, 2, 10, 2, 10 };
+    const double least[] = { 2, 9, 1, 0, 1, 0, 0, 0, 0, 0, 2, 0, 2, 0 };
+    for (int k = 0; k < 2; k++) {
+        DType t = k ? DT_f64 : DT_f32;
+        expect_result(f, forest(f, t, "sum", 7, x, -1), t, "7,2", sum);
+        expect_result(f, forest(f, t, "sum", 1, x, -1), t, "1,2", sum);
+        expect_result(f, forest(f, t, "max", 7, x, -1), t, "7,2", most);
+        expect_result(f, forest(f, t, "min", 7, x, -1), t, "7,2", least);
+        expect_error(f, fix_eval(f, forest(f, t, "sum", 1, x + 10, 2)), "an operand holds a value that is not allowed");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIX_TEST(test_grid_linear), FIX_TEST(test_grid_outside), FIX_TEST(test_grid_reflection), FIX_TEST(test_grid_cubic), FIX_TEST(test_roi_align), FIX_TEST(test_deform_conv),
-        FIX_TEST(test_nms), FIX_TEST(test_nms_batches_and_classes),
+        FIX_TEST(test_nms), FIX_TEST(test_nms_batches_and_classes), FIX_TEST(test_tree_ensemble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
