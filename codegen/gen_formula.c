@@ -246,6 +246,51 @@ EMIT(abs)
     return select_of(e, LLVMBuildICmp(B, LLVMIntSLT, x, zero_of(e, e->type), ""), LLVMBuildNeg(B, x, ""), x);
 }
 
+/* ---- scaling by a power of two ---- */
+
+/* y + 2 bias stands in the low bits of the sum; its halves, rounded down and up, are the exponents of two factors that are in range each. */
+static Val scale_by_two_factors(const Emit *e, Val x, Val y)
+{
+    bool wide = e->type == DT_f64;
+    DType t = wide ? DT_u64 : DT_u32;
+    int mantissa = wide ? 52 : 23;
+    Val sum = LLVMBuildFAdd(B, y, float_of(e, e->type, wide ? 0x1.8p52 + 2046 : 0x1.8p23 + 254), "");
+    Val bits = LLVMBuildBitCast(B, sum, cg_compute_type(e->cg, t, e->lanes), "");
+    Val both = LLVMBuildShl(B, bits, int_of(e, t, mantissa), "");
+    Val low = LLVMBuildAnd(B, LLVMBuildShl(B, bits, int_of(e, t, mantissa - 1), ""), int_of(e, t, (int64_t)(-1ull << mantissa)), "");
+    Val first = LLVMBuildBitCast(B, low, LLVMTypeOf(x), ""), second = LLVMBuildBitCast(B, LLVMBuildSub(B, both, low, ""), LLVMTypeOf(x), "");
+    return LLVMBuildFMul(B, LLVMBuildFMul(B, x, first, ""), second, "");
+}
+
+/* AVX-512 has the instruction; LLVM 19 knows it by this name only. */
+static Val scale_by_instruction(const Emit *e, Val x, Val y)
+{
+    const char *name = e->type == DT_f64 ? "llvm.x86.avx512.mask.scalef.pd.512" : "llvm.x86.avx512.mask.scalef.ps.512";
+    Val every = LLVMConstAllOnes(int_type(e->cg, e->type == DT_f64 ? 1 : 2)), current_rounding = LLVMConstInt(e->cg->i32, 4, false);
+    return intrinsic(e->cg, name, NULL, 0, (Val[]){ x, y, LLVMConstNull(LLVMTypeOf(x)), every, current_rounding }, 5);
+}
+
+/* Sixteen f64 are two registers. */
+static Val scale_halves(const Emit *e, Val x, Val y)
+{
+    Val pick[CG_LANES], half[2];
+    for (int i = 0; i < CG_LANES; i++)
+        pick[i] = LLVMConstInt(e->cg->i32, (unsigned)i, false);
+    for (int i = 0; i < 2; i++) {
+        Val mask = LLVMConstVector(pick + i * CG_LANES / 2, CG_LANES / 2), none = LLVMGetUndef(LLVMTypeOf(x));
+        half[i] = scale_by_instruction(e, LLVMBuildShuffleVector(B, x, none, mask, ""), LLVMBuildShuffleVector(B, y, none, mask, ""));
+    }
+    return LLVMBuildShuffleVector(B, half[0], half[1], LLVMConstVector(pick, CG_LANES), "");
+}
+
+EMIT(scale)
+{
+    UNUSED(z);
+    if (e->lanes != CG_LANES || !target_has(&e->cg->target, "avx512f"))
+        return scale_by_two_factors(e, x, y);
+    return e->type == DT_f64 ? scale_halves(e, x, y) : scale_by_instruction(e, x, y);
+}
+
 /* ---- max, min ---- */
 
 /* The number in all lanes of a constant. */
@@ -497,7 +542,7 @@ typedef Val EmitFn(const Emit *e, Val x, Val y, Val z);
 
 static EmitFn *const emit_table[S_count] = {
     [S_add] = emit_add, [S_sub] = emit_sub, [S_mul] = emit_mul, [S_div] = emit_div, [S_rem] = emit_rem, [S_fma] = emit_fma, [S_neg] = emit_neg,
-    [S_abs] = emit_abs, [S_max] = emit_max, [S_min] = emit_min, [S_sqrt] = emit_sqrt, [S_floor] = emit_floor, [S_ceil] = emit_ceil,
+    [S_abs] = emit_abs, [S_max] = emit_max, [S_min] = emit_min, [S_scale] = emit_scale, [S_sqrt] = emit_sqrt, [S_floor] = emit_floor, [S_ceil] = emit_ceil,
     [S_trunc] = emit_trunc, [S_rint] = emit_rint, [S_eq] = emit_eq, [S_ne] = emit_ne, [S_lt] = emit_lt, [S_le] = emit_le, [S_and] = emit_and,
     [S_or] = emit_or, [S_xor] = emit_xor, [S_not] = emit_not, [S_shl] = emit_shl, [S_shr] = emit_shr, [S_select] = emit_select,
     [S_convert] = emit_convert, [S_bitcast] = emit_bitcast,

@@ -40,6 +40,8 @@ typedef void BlockFn(void *restrict d, const void *a, const void *b, const void 
 
 static inline float f32_fma(float x, float y, float z) { return fmaf(x, y, z); }
 static inline double f64_fma(double x, double y, double z) { return fma(x, y, z); }
+static inline float f32_scale(float x, float y) { return y == y ? scalbnf(x, (int)y) : y; }
+static inline double f64_scale(double x, double y) { return y == y ? scalbn(x, (int)y) : y; }
 #define f32_fn(name) name##f
 #define f64_fn(name) name
 
@@ -55,6 +57,7 @@ static inline double f64_fma(double x, double y, double z) { return fma(x, y, z)
     BLOCK(abs_##t, T, T, T, T, t##_fn(fabs)(X))                                                             \
     BLOCK(max_##t, T, T, T, T, t##_max_of(X, Y))                                                            \
     BLOCK(min_##t, T, T, T, T, t##_min_of(X, Y))                                                            \
+    BLOCK(scale_##t, T, T, T, T, t##_scale(X, Y))                                                           \
     BLOCK(sqrt_##t, T, T, T, T, t##_fn(sqrt)(X))                                                            \
     BLOCK(floor_##t, T, T, T, T, t##_fn(floor)(X))                                                          \
     BLOCK(ceil_##t, T, T, T, T, t##_fn(ceil)(X))                                                            \
@@ -164,6 +167,7 @@ static BlockFn *const block_table[S_count][DT_count] = {
     [S_abs] = { IN_FLOAT(abs), IN_INT(abs) },
     [S_max] = { IN_FLOAT(max), IN_INT(max) },
     [S_min] = { IN_FLOAT(min), IN_INT(min) },
+    [S_scale] = { IN_FLOAT(scale) },
     [S_sqrt] = { IN_FLOAT(sqrt) },
     [S_floor] = { IN_FLOAT(floor) },
     [S_ceil] = { IN_FLOAT(ceil) },

@@ -31,6 +31,7 @@
 #define NEG(a) f_neg(r, a)
 #define ABS(a) f_abs(r, a)
 #define SQRT(a) f_sqrt(r, a)
+#define SCALE(a, n) f_scale(r, a, n)
 #define K(c) frec_const(r, frec_type(r, x), c)
 
 /* ---- helpers ---- */
@@ -48,6 +49,12 @@ static bool is_float(const FRec *r, FRef x)
 static FRef convert(FRec *r, DType t, FRef x)
 {
     return frec_op(r, S_convert, t, x, -1, -1);
+}
+
+/* f of an f32, by its f64 formula: for functions that are too rare to be worth a formula of their own. */
+static FRef by_f64(FRec *r, FRef x, FRef (*f)(FRec *, FRef))
+{
+    return convert(r, DT_f32, f(r, convert(r, DT_f64, x)));
 }
 
 static FRef horner(FRec *r, FRef t, const double *c, int n)
@@ -104,49 +111,40 @@ static double rounder(const FRec *r, FRef x)
 
 /* ---- exponentials ----
  *
- * e^x = p * s * s with s = 2^m, m = rint(x / (2 ln 2)) and p = e^t, |t| <= ln 2. Two factors s keep every step in range for results from the
- * smallest subnormal to infinity, and cost less than splitting an odd exponent. s comes straight from the bits of x / (2 ln 2) + rounder + bias.
+ * e^x = 2^n e^t with n = rint(x / ln 2), |t| <= ln 2 / 2. n and 2^n come from the sum x / ln 2 + rounder: its low bits are n.
  */
 
-static const double exp_f32[] = { 1, 1, 0x1.0000120000000p-1, 0x1.5555420000000p-3, 0x1.5546ae0000000p-5, 0x1.110f680000000p-7, 0x1.7276480000000p-10, 0x1.a5a42e0000000p-13 };
+/* e^t */
+static const double exp_f32[] = { 1, 1, 0x1.fffffcp-2, 0x1.55548cp-3, 0x1.555858p-5, 0x1.123de0p-7, 0x1.6ac6b2p-10 };
 static const double exp_f64[] = {
-    1, 1, 0x1.ffffffffffff1p-2, 0x1.5555555555553p-3, 0x1.5555555556d30p-5, 0x1.111111111176cp-7, 0x1.6c16c1695702fp-10,
-    0x1.a01a019ea2f92p-13, 0x1.a01a0609a3d30p-16, 0x1.71de3caf64af5p-19, 0x1.27e17f94e0993p-22, 0x1.ae609fca488d6p-26,
-    0x1.2197d5cdacd2ep-29, 0x1.63fbc60e5ab64p-33,
+    1, 1, 0x1.000000000000ap-1, 0x1.555555555551cp-3, 0x1.5555555550671p-5, 0x1.111111111de21p-7, 0x1.6c16c18493b1cp-10,
+    0x1.a01a01661feabp-13, 0x1.a01998f2c2418p-16, 0x1.71de932f24808p-19, 0x1.28ae7c36607d1p-22, 0x1.ae78688bf7843p-26,
 };
 
-typedef struct Reduced { FRef t, s; } Reduced;
-typedef struct ExpParts { FRef p, s; } ExpParts;
-
-/* sign * x = 2 m ln 2 + sign * t, s = 2^m. x is clamped already: |x| <= 105 (f32), 747 (f64). */
-static Reduced exp_reduce(FRec *r, FRef x, double sign)
+/* The exponent of the number 1, as it is stored. */
+static int bias(const FRec *r, FRef x)
 {
-    bool wide = is_f64(r, x);
-    FRef magic = K(rounder(r, x) + (wide ? 1023 : 127));
-    FRef sum = FMA(x, K(sign * 0x1.71547652b82fep-1), magic), m = SUB(sum, magic);
-    FRef t = FMA(m, K(-sign * (wide ? 0x1.62e42fefa38p+0 : 0x1.62e4p+0)), x);     /* few bits: m times this is exact without FMA too */
-    t = FMA(m, K(-sign * (wide ? 0x1.ef35793c76730p-44 : 0x1.7f7d1cp-19)), t);
-    return (Reduced){ .t = t, .s = of_bits(r, SHL(bits_of(r, sum), word(r, x, (uint64_t)mantissa_bits(r, x)))) };
+    return is_f64(r, x) ? 1023 : 127;
 }
 
-/* Of e^(sign * x); a sign of -1 goes into the odd coefficients. */
-static ExpParts exp_parts(FRec *r, FRef x, double sign)
+/* 2^k, where k + bias stands in the low bits of sum. */
+static FRef power_in_sum(FRec *r, FRef sum)
 {
-    bool wide = is_f64(r, x);
-    const double *c = wide ? exp_f64 : exp_f32;
-    int n = wide ? COUNT(exp_f64) : COUNT(exp_f32);
-    double signed_c[COUNT(exp_f64)];
-    for (int i = 0; i < n; i++)
-        signed_c[i] = sign < 0 && i % 2 ? -c[i] : c[i];
-    Reduced e = exp_reduce(r, x, sign);
-    return (ExpParts){ .p = horner(r, e.t, signed_c, n), .s = e.s };
+    return of_bits(r, SHL(bits_of(r, sum), word(r, sum, (uint64_t)mantissa_bits(r, sum))));
 }
 
-/* 1/s for a power of two */
-static FRef inverse_of_power(FRec *r, FRef s)
+/* x = n * step * ln 2 + t; sum holds n + bias + raised in its low bits. */
+typedef struct Reduced { FRef t, n, sum; } Reduced;
+
+/* x is clamped already: |x| <= 105 (f32), 747 (f64). step: 1 or 2. */
+static Reduced exp_reduce(FRec *r, FRef x, double step, int raised)
 {
-    FRef x = s;
-    return of_bits(r, SUB(word(r, x, is_f64(r, x) ? 2046ull << 52 : 254ull << 23), bits_of(r, s)));
+    bool wide = is_f64(r, x);
+    FRef magic = K(rounder(r, x) + bias(r, x) + raised);
+    FRef sum = FMA(x, K(0x1.71547652b82fep+0 / step), magic), n = SUB(sum, magic);
+    FRef t = FMA(n, K(-step * (wide ? 0x1.62e42fefa38p-1 : 0x1.62e4p-1)), x);    /* few bits: n times this is exact without FMA too */
+    t = FMA(n, K(-step * (wide ? 0x1.ef35793c76730p-45 : 0x1.7f7d1cp-20)), t);
+    return (Reduced){ .t = t, .n = n, .sum = sum };
 }
 
 /* Beyond these e^-limit is 0 and e^limit is infinite. */
@@ -160,38 +158,53 @@ static FRef exp_clamp(FRec *r, FRef x)
     return MAX(MIN(x, K(exp_limit(r, x))), K(-exp_limit(r, x)));
 }
 
-/* 1.75 ulp (f32), 1.5 (f64). */
+/* 1, 1 ulp. */
 FRef f_exp(FRec *r, FRef x)
 {
-    ExpParts e = exp_parts(r, exp_clamp(r, x), 1);
-    return MUL(MUL(e.p, e.s), e.s);
+    Reduced e = exp_reduce(r, exp_clamp(r, x), 1, 0);
+    return SCALE(POLY(e.t, exp), e.n);
 }
 
-/* 1 / (1 + e^-x) with e^-x = p s^2, expanded by 1/s: every step stays in range. 3, 3.5 ulp. */
+/* (1 - e^-t) / t from the coefficients of e^t */
+static FRef falling_quotient(FRec *r, FRef t)
+{
+    bool wide = is_f64(r, t);
+    const double *c = wide ? exp_f64 : exp_f32;
+    double q[COUNT(exp_f64) - 1];
+    int n = (wide ? COUNT(exp_f64) : COUNT(exp_f32)) - 1;
+    for (int i = 0; i < n; i++)
+        q[i] = i % 2 ? -c[i + 1] : c[i + 1];
+    return horner(r, t, q, n);
+}
+
+/* 1 / (1 + e^-x) = q / (q + e^-t) with q = 2^n, where e^-t = 1 - t (...) is never rounded by itself: of q and 1 the smaller is added first. q comes
+ * raised above the subnormal numbers. 2, 2.25 ulp. */
 FRef f_sigmoid(FRec *r, FRef x)
 {
-    ExpParts e = exp_parts(r, exp_clamp(r, x), -1);
-    FRef inverse = inverse_of_power(r, e.s);
-    return DIV(inverse, FMA(e.p, e.s, inverse));
+    int raised = is_f64(r, x) ? 53 : 24;
+    Reduced e = exp_reduce(r, MAX(MIN(x, K(is_f64(r, x) ? 60 : 30)), K(-exp_limit(r, x))), 1, raised);
+    FRef q = MUL(power_in_sum(r, e.sum), K(ldexp(1, -raised))), one = K(1);
+    FRef d = ADD(FMA(NEG(e.t), falling_quotient(r, e.t), MIN(q, one)), MAX(q, one));
+    return DIV(q, d);
 }
 
-/* log1p(t) / t for t in [0, 1] */
+/* (log1p(t) / t - 1) / t for t in [0, 1] */
 static const double log1p_unit_f32[] = {
-    1, -0x1.ffffd2p-2, 0x1.554dd0p-2, -0x1.ff23f4p-3, 0x1.934bbcp-3, -0x1.3a44d8p-3, 0x1.b4b3fap-4, -0x1.d6be00p-5, 0x1.4927dap-6, -0x1.af6932p-9,
+    -0x1.ffffd2p-2, 0x1.554dd0p-2, -0x1.ff23f4p-3, 0x1.934bbcp-3, -0x1.3a44d8p-3, 0x1.b4b3fap-4, -0x1.d6be00p-5, 0x1.4927dap-6, -0x1.af6932p-9,
 };
 static const double log1p_unit_f64[] = {
-    1, -0x1.fffffffffff9fp-2, 0x1.555555555105ep-2, -0x1.fffffffdd53c5p-3, 0x1.99999952117d5p-3, -0x1.55554fc02f2c9p-3, 0x1.2491fef099601p-3,
+    -0x1.fffffffffff9fp-2, 0x1.555555555105ep-2, -0x1.fffffffdd53c5p-3, 0x1.99999952117d5p-3, -0x1.55554fc02f2c9p-3, 0x1.2491fef099601p-3,
     -0x1.fffa8d59adea6p-4, 0x1.c6f6b1b8f9c82p-4, -0x1.98d2c2020c074p-4, 0x1.712e8b5720916p-4, -0x1.4b03ab683c935p-4, 0x1.20311a2080a10p-4,
     -0x1.d71b5ad9132f6p-5, 0x1.5a9578959474ap-5, -0x1.b649969292edcp-6, 0x1.c59f7e2b82eadp-7, -0x1.6b6f9ee75a0a8p-8, 0x1.a28a80d9314cap-10,
     -0x1.3220bdfa89761p-12, 0x1.a945be689aa72p-16,
 };
 
-/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|). 2.75, 2.75 ulp. */
+/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|). 2, 2.25 ulp. */
 FRef f_softplus(FRec *r, FRef x)
 {
-    ExpParts e = exp_parts(r, MIN(ABS(x), K(exp_limit(r, x))), -1);
-    FRef t = MUL(MUL(e.p, e.s), e.s);
-    return FMA(t, POLY(t, log1p_unit), MAX(x, K(0)));
+    Reduced e = exp_reduce(r, MAX(NEG(ABS(x)), K(-exp_limit(r, x))), 1, 0);
+    FRef t = SCALE(POLY(e.t, exp), e.n);
+    return FMA(MUL(t, t), POLY(t, log1p_unit), ADD(t, MAX(x, K(0))));
 }
 
 /* (e^t - 1 - t) / t^2 */
@@ -201,30 +214,36 @@ static const double expm1_f64[] = {
     0x1.a01a0634a5f0cp-16, 0x1.71de4666abb49p-19, 0x1.27e1655592188p-22, 0x1.ae55a43a0bf73p-26, 0x1.21a2e40bae535p-29, 0x1.686f350a33d7ap-33,
 };
 
-/* e^x = s^2 (1 + u), inverse = 1/s. Then e^x - 1 = s (s u + s - 1/s) without cancellation worth mentioning, and u itself for s = 1. */
-typedef struct Expm1Parts { FRef u, s, inverse; } Expm1Parts;
-
-static Expm1Parts expm1_parts(FRec *r, FRef x)
-{
-    Reduced e = exp_reduce(r, x, 1);
-    return (Expm1Parts){ .u = FMA(MUL(e.t, e.t), POLY(e.t, expm1), e.t), .s = e.s, .inverse = inverse_of_power(r, e.s) };
-}
-
-/* 1.75, 2 ulp. */
+/* e^x = s^2 (1 + u) with s = 2^n: e^x - 1 = s (s u + s - 1/s) without cancellation worth mentioning, u itself for s = 1, and never out of range
+ * before its time. 1.75, 2 ulp. */
 FRef f_expm1(FRec *r, FRef x)
 {
-    Expm1Parts e = expm1_parts(r, exp_clamp(r, x));
-    return give_sign(r, MUL(e.s, FMA(e.s, e.u, SUB(e.s, e.inverse))), x);
+    Reduced e = exp_reduce(r, exp_clamp(r, x), 2, 0);
+    FRef u = FMA(MUL(e.t, e.t), POLY(e.t, expm1), e.t), s = power_in_sum(r, e.sum);
+    FRef inverse = of_bits(r, SUB(word(r, x, (uint64_t)(2 * bias(r, x)) << mantissa_bits(r, x)), bits_of(r, s)));
+    return give_sign(r, MUL(s, FMA(s, u, SUB(s, inverse))), x);
 }
 
-/* tanh x = (e^2x - 1) / (e^2x + 1), both divided by s. The denominator is made from the numerator, so that their errors cancel near 1.
- * 3, 2.75 ulp. */
+/* (t - (1 - e^-2t) / 2) / t^2 */
+static const double tanh_f32[] = { 1, -0x1.5554aap-1, 0x1.555538p-2, -0x1.122c50p-3, 0x1.6cd7b4p-5 };
+static const double tanh_f64[] = {
+    1, -0x1.5555555555559p-1, 0x1.5555555555556p-2, -0x1.111111110f661p-3, 0x1.6c16c16c159c7p-5, -0x1.a01a01aff063ep-7, 0x1.a01a01adb0594p-9,
+    -0x1.71ddf857f9b6cp-11, 0x1.27e4c422170b1p-13, -0x1.af5e975be67ffp-16, 0x1.1fa2b3a9fa730p-18,
+};
+
+/* tanh a = (1 - E) / (1 + E), E = e^-2a = s (1 - 2 w), a = t - n ln 2 / 2, 2 s = 2^(n + 1). Each of 1 -+ E is rounded once: 1 -+ s is exact.
+ * 2, 2.25 ulp. */
 FRef f_tanh(FRec *r, FRef x)
 {
-    FRef a = ABS(x), twice = MIN(ADD(a, a), K(is_f64(r, x) ? 40 : 20));
-    Expm1Parts e = expm1_parts(r, twice);
-    FRef above = FMA(e.s, e.u, SUB(e.s, e.inverse));
-    return give_sign(r, DIV(above, ADD(above, ADD(e.inverse, e.inverse))), x);
+    bool wide = is_f64(r, x);
+    FRef a = MIN(ABS(x), K(wide ? 20 : 9.5)), magic = K(rounder(r, x) + bias(r, x) + 1);
+    FRef sum = FMA(a, K(-0x1.71547652b82fep+1), magic), n = SUB(sum, magic), twice_s = power_in_sum(r, sum);
+    FRef t = FMA(n, K(wide ? 0x1.62e42fefa38p-2 : 0x1.62e430p-2), a);
+    if (wide)
+        t = FMA(n, K(0x1.ef35793c76730p-46), t);
+    FRef w = FMA(NEG(MUL(t, t)), POLY(t, tanh), t);
+    FRef above = FMA(twice_s, w, FMA(twice_s, K(-0.5), K(1))), below = FMA(NEG(twice_s), w, FMA(twice_s, K(0.5), K(1)));
+    return give_sign(r, DIV(above, below), x);
 }
 
 static const double sinh_f32[] = { 0x1.555598p-3, 0x1.10f760p-7, 0x1.ab428ap-13 };
@@ -232,14 +251,15 @@ static const double sinh_f64[] = {
     0x1.5555555555556p-3, 0x1.111111111101ep-7, 0x1.a01a01a03726cp-13, 0x1.71de3a3b066adp-19, 0x1.ae646ff572ecfp-26, 0x1.6116f468d5a4bp-33, 0x1.b5c8acc010b53p-41,
 };
 
-/* e^|x| / 2, with room for twice the largest finite number. */
+/* e^a / 2, with room for twice the largest finite number. */
 static FRef half_exp(FRec *r, FRef a)
 {
-    ExpParts e = exp_parts(r, f_min(r, a, frec_const(r, frec_type(r, a), is_f64(r, a) ? 711 : 90)), 1);
-    return f_mul(r, f_mul(r, e.p, e.s), f_mul(r, e.s, frec_const(r, frec_type(r, a), 0.5)));
+    FRef x = a;
+    Reduced e = exp_reduce(r, MIN(a, K(is_f64(r, x) ? 711 : 90)), 1, 0);
+    return SCALE(POLY(e.t, exp), SUB(e.n, K(1)));
 }
 
-/* 2.75, 2.5 ulp. */
+/* 1.75, 2 ulp. */
 FRef f_sinh(FRec *r, FRef x)
 {
     FRef a = ABS(x), h = half_exp(r, a), z = MUL(x, x);
@@ -247,39 +267,40 @@ FRef f_sinh(FRec *r, FRef x)
     return SELECT(LT(a, K(1)), FMA(MUL(x, z), POLY(z, sinh), x), large);
 }
 
-/* 1.75, 2 ulp. */
+/* 1.5, 1.5 ulp. */
 FRef f_cosh(FRec *r, FRef x)
 {
     FRef h = half_exp(r, ABS(x));
     return ADD(h, DIV(K(0.25), h));
 }
 
-/* ---- erf(|x|) = 1 - 2^h, h = log2(1 - erf |x|) = |x| * polynomial: near 1 only the last rounding shows, and without a division ---- */
+/* ---- erf a = 1 - B^-h, log B = 2 / sqrt(pi), h = a + a^2 P(a): near 1 only the last rounding shows, near 0 it is h itself, and there is no division ---- */
 
-static const double erfc_log2_f32[] = {
-    -0x1.a0be84p+0, -0x1.d63ec4p-1, -0x1.2fabe2p-3, 0x1.c4b91cp-6, 0x1.e54ca4p-13, -0x1.3b3adap-9, 0x1.deab34p-11, -0x1.63ed3ap-13, 0x1.c013bep-17,
+/* P */
+static const double erfc_log_f32[] = {
+    0x1.20dd72p-1, 0x1.751278p-4, -0x1.15f4f6p-6, -0x1.4b66d6p-13, 0x1.875356p-10, -0x1.2a56f4p-11, 0x1.bea9acp-14, -0x1.1b6b98p-17,
 };
-static const double erfc_log2_f64[] = {
-    -0x1.a0be83d8d032dp+0, -0x1.d63ed7499590fp-1, -0x1.2fa7eecb24403p-3, 0x1.c4242d03baab7p-6, 0x1.3c76fee486a7fp-12, -0x1.40bf662b696d5p-9,
-    0x1.be5e700521546p-11, -0x1.398039d59fef4p-15, -0x1.85d0c54c8d497p-14, 0x1.65eed75e8f95ap-15, -0x1.32e6ebb07bed4p-18, -0x1.2f4e2f84aee13p-18,
-    0x1.8a712d720577dp-19, -0x1.b9ea2110ce0f3p-21, 0x1.216164b24e933p-26, 0x1.975c7e846eb78p-24, -0x1.ac9cb20cf6bfep-25, 0x1.0b03d7c7f32bcp-26,
-    -0x1.d403ee520bb2ap-29, 0x1.2a3c76f189922p-31, -0x1.10e65bf3045dbp-34, 0x1.55771b610a21ap-38, -0x1.0639118441bcdp-42, 0x1.75481d1e22f5ap-48,
+static const double erfc_log_f64[] = {
+    0x1.20dd750429b6dp-1, 0x1.7510249893735p-4, -0x1.15be72d83a9d9p-6, -0x1.84ccba524c0ebp-13, 0x1.8a0fc28a5b344p-10, -0x1.12335490c9656p-11,
+    0x1.8181cc20ab2a8p-16, 0x1.de64c34a43bd7p-15, -0x1.b57c2d5e186d7p-16, 0x1.5bc8b77d72ed0p-19, 0x1.98e0dcdcdeb4cp-19, -0x1.1533fbdb4101ap-19,
+    0x1.790de8615178dp-21, -0x1.1289c713f840cp-23, -0x1.7882560652290p-29, 0x1.55e2fbb228106p-27, -0x1.e16e28e9529e3p-29, 0x1.901bfde7cf4f5p-31,
+    -0x1.b9fbefaa49527p-34, 0x1.4102539794b9bp-37, -0x1.178cb70f25d5fp-41, 0x1.bc424c31b87c5p-47,
 };
-/* (1 - 2^t) / t on [-1/2, 1/2] */
-static const double one_minus_exp2_f32[] = { -0x1.62e430p-1, -0x1.ebfbdep-3, -0x1.c6af6ep-5, -0x1.3b2ba0p-7, -0x1.5f087ep-10, -0x1.4308fep-13 };
-static const double one_minus_exp2_f64[] = {
-    -0x1.62e42fefa39efp-1, -0x1.ebfbdff82c5a2p-3, -0x1.c6b08d704a38fp-5, -0x1.3b2ab6fb9fc51p-7, -0x1.5d87fe77e919ap-10, -0x1.4309131139284p-13,
-    -0x1.ffcc00a7addb8p-17, -0x1.62bfbf3672195p-20, -0x1.b51b0633682b9p-24, -0x1.e62cb8b64365fp-28, -0x1.fa0aee2e338f0p-32,
+/* (1 - B^-t) / t - 1 for |t log B| <= ln 2 / 2 */
+static const double erf_fall_f32[] = { 0x1.06ebaap-3, -0x1.45f308p-1, 0x1.ea632ap-3, -0x1.14aa92p-4, 0x1.f5c686p-7, -0x1.7ad48ap-9 };
+static const double erf_fall_f64[] = {
+    0x1.06eba8214db69p-3, -0x1.45f306dc9c88cp-1, 0x1.ea647f58a4ba5p-3, -0x1.14aca416c4bc9p-4, 0x1.f382802b0ecccp-7, -0x1.77c1f2e00a1a0p-9,
+    0x1.e4916b8c33c00p-12, -0x1.11632029632f6p-14, 0x1.1237ba32767a8p-17, -0x1.f0625bbfbe8e0p-21, 0x1.92242e1439dbap-24,
 };
 
-/* 2.75, 3.25 ulp; near 1 less than one. */
+/* 2, 2.25 ulp. */
 FRef f_erf(FRec *r, FRef x)
 {
-    FRef a = MIN(ABS(x), K(is_f64(r, x) ? 5.935 : 3.925)), h = MUL(a, POLY(a, erfc_log2));
-    FRef magic = K(rounder(r, x) + (is_f64(r, x) ? 1023 : 127));
-    FRef sum = ADD(h, magic), t = SUB(h, SUB(sum, magic));
-    FRef s = of_bits(r, SHL(bits_of(r, sum), word(r, x, (uint64_t)mantissa_bits(r, x))));
-    return give_sign(r, FMA(s, MUL(t, POLY(t, one_minus_exp2)), SUB(K(1), s)), x);
+    FRef a = MIN(ABS(x), K(is_f64(r, x) ? 5.935 : 3.925)), h = FMA(MUL(a, a), POLY(a, erfc_log), a);
+    FRef magic = K(rounder(r, x) + bias(r, x)), sum = FMA(h, K(-0x1.a0be83d8d032dp+0), magic), n = SUB(sum, magic), s = power_in_sum(r, sum);
+    FRef t = FMA(n, K(0x1.3a83a79264c19p-1), h);                  /* ln 2 / log B */
+    FRef fall = FMA(t, POLY(t, erf_fall), t);
+    return give_sign(r, FMA(s, fall, SUB(K(1), s)), x);
 }
 
 /* ---- logarithms ----
@@ -369,36 +390,42 @@ static FRef log1p_or_double(FRec *r, FRef v, FRef a)
     return ADD(f_log1p(r, SELECT(large, a, v)), SELECT(large, K(0x1.62e42fefa39efp-1), K(0)));
 }
 
-/* a + sqrt(a^2 + 1) - 1 = a + a^2 / (1 + sqrt(a^2 + 1)). 2.25, 2.25 ulp. */
+/* a + sqrt(a^2 + 1) - 1 = a + a^2 / (1 + sqrt(a^2 + 1)). 0.75, 2.25 ulp. */
 FRef f_asinh(FRec *r, FRef x)
 {
+    if (!is_f64(r, x))
+        return by_f64(r, x, f_asinh);
     FRef a = ABS(x), z = MUL(a, a);
     FRef v = ADD(a, DIV(z, ADD(K(1), SQRT(ADD(z, K(1))))));
     return give_sign(r, log1p_or_double(r, v, a), x);
 }
 
-/* 2.25, 2.5 ulp. */
+/* 0.75, 2.5 ulp. */
 FRef f_acosh(FRec *r, FRef x)
 {
+    if (!is_f64(r, x))
+        return by_f64(r, x, f_acosh);
     FRef t = SUB(x, K(1)), v = ADD(t, SQRT(FMA(t, t, ADD(t, t))));
     return SELECT(LT(x, K(1)), K(NAN), log1p_or_double(r, v, x));
 }
 
-/* 2.5, 2.25 ulp. */
+/* 0.75, 2.25 ulp. */
 FRef f_atanh(FRec *r, FRef x)
 {
+    if (!is_f64(r, x))
+        return by_f64(r, x, f_atanh);
     FRef a = ABS(x), v = DIV(ADD(a, a), SUB(K(1), a));
     return give_sign(r, MUL(K(0.5), f_log1p(r, v)), x);
 }
 
 /* ---- sine, cosine, tangent ----
  *
- * sin x = (-1)^n sin(t), x = n pi + t, |t| <= pi/2: one polynomial, and the parity of n goes straight into the sign bit. f32 is reduced in f64. The
+ * sin x = (-1)^n sin(t), x = n pi + t, |t| <= pi/2: one polynomial, and the parity of n goes straight into the sign bit. f32 is computed in f64. The
  * reduction holds up to 2^32 (f32), 2^40 (f64); beyond, the result is NaN, not a wrong number (neighbouring f32 are many periods apart there). Without
  * FMA full accuracy ends at 2^20.
  */
 
-static const double sin_f32[] = { 1, -0x1.55554cp-3, 0x1.110edap-7, -0x1.9f70eap-13, 0x1.5dc84ap-19 };
+static const double sin_f32[] = { 1, -0x1.55554cp-3, 0x1.110ed2p-7, -0x1.9f6eacp-13, 0x1.5da2e4p-19 };
 static const double sin_f64[] = {
     1, -0x1.5555555555555p-3, 0x1.11111111110c8p-7, -0x1.a01a01a014d6fp-13, 0x1.71de3a52a0af3p-19, -0x1.ae6454d471529p-26, 0x1.6123cd05bd5bep-33,
     -0x1.ae4383cc49e08p-41, 0x1.88328ec237393p-49,
@@ -421,12 +448,10 @@ static FRef subtract_pi(FRec *r, FRef x64, FRef n, double scale, bool wide)
     return x64;
 }
 
-/* The low bit of the integer that adding a rounder left in `sum` (f64), moved to the sign's place in the type of x. */
-static FRef parity_sign(FRec *r, FRef x, FRef sum)
+/* The low bit of the integer that adding a rounder left in `sum`, moved to the sign's place. */
+static FRef parity_sign(FRec *r, FRef sum)
 {
-    FRef bits = bits_of(r, sum);
-    bits = convert(r, is_f64(r, x) ? DT_u64 : DT_u32, bits);
-    return SHL(bits, word(r, x, is_f64(r, x) ? 63 : 31));
+    return SHL(bits_of(r, sum), word(r, sum, 63));
 }
 
 /* sin(x + shift * pi), shift 0 or 1/2 */
@@ -441,37 +466,38 @@ static FRef sine(FRec *r, FRef x, double shift)
         sum = ADD(FMA(x64, inverse_pi, by), magic);
         n = SUB(SUB(sum, magic), by);
     }
-    FRef t = convert(r, frec_type(r, x), subtract_pi(r, x64, n, 1, is_f64(r, x)));
-    FRef y = MUL(t, POLY(MUL(t, t), sin));
-    return within_period_limit(r, x, of_bits(r, XOR(bits_of(r, y), parity_sign(r, x, sum))));
+    bool wide = is_f64(r, x);
+    FRef t = subtract_pi(r, x64, n, 1, wide), z = MUL(t, t);
+    FRef y = MUL(t, wide ? horner(r, z, sin_f64, COUNT(sin_f64)) : horner(r, z, sin_f32, COUNT(sin_f32)));
+    y = of_bits(r, XOR(bits_of(r, y), parity_sign(r, sum)));
+    return within_period_limit(r, x, convert(r, frec_type(r, x), y));
 }
 
-/* 2.5, 2.25 ulp. */
+/* 0.75, 2.25 ulp. */
 FRef f_sin(FRec *r, FRef x)
 {
     return sine(r, x, 0);
 }
 
-/* 2.5, 2.5 ulp. */
+/* 0.75, 2.5 ulp. */
 FRef f_cos(FRec *r, FRef x)
 {
     return sine(r, x, 0.5);
 }
 
-static const double tan_p_f32[] = { 1, -0x1.886808p-4 };
-static const double tan_q_f32[] = { 1, -0x1.b76f84p-2, 0x1.3e6896p-7 };
-static const double tan_p_f64[] = { 1, -0x1.112b65194bcbap-3, 0x1.c0e85ef3734cap-9, -0x1.2babe3abfe49ap-16 };
-static const double tan_q_f64[] = { 1, -0x1.ddeb07e1fb3b2p-2, 0x1.a47a02b5cc732p-6, -0x1.46f68fc6d435fp-12, 0x1.0b77fc2461709p-21 };
+static const double tan_p[] = { 1, -0x1.112b65194bcbap-3, 0x1.c0e85ef3734cap-9, -0x1.2babe3abfe49ap-16 };
+static const double tan_q[] = { 1, -0x1.ddeb07e1fb3b2p-2, 0x1.a47a02b5cc732p-6, -0x1.46f68fc6d435fp-12, 0x1.0b77fc2461709p-21 };
 
-/* x = n pi/2 + t; tan t = p / q; an odd n makes it -q / p. 3.5, 3.5 ulp. */
+/* x = n pi/2 + t; tan t = p / q; an odd n makes it -q / p. 0.75, 3.5 ulp. */
 FRef f_tan(FRec *r, FRef x)
 {
     FRef x64 = convert(r, DT_f64, x), magic = frec_const(r, DT_f64, 0x1.8p52);
     FRef sum = FMA(x64, frec_const(r, DT_f64, 0x1.45f306dc9c883p-1), magic);
-    FRef t = convert(r, frec_type(r, x), subtract_pi(r, x64, SUB(sum, magic), 0.5, is_f64(r, x))), z = MUL(t, t);
-    FRef p = MUL(t, POLY(z, tan_p)), q = POLY(z, tan_q);
-    FRef odd = f_ne(r, parity_sign(r, x, sum), word(r, x, 0));
-    return within_period_limit(r, x, DIV(SELECT(odd, NEG(q), p), SELECT(odd, p, q)));
+    FRef t = subtract_pi(r, x64, SUB(sum, magic), 0.5, is_f64(r, x)), z = MUL(t, t);
+    FRef p = MUL(t, horner(r, z, tan_p, COUNT(tan_p))), q = horner(r, z, tan_q, COUNT(tan_q));
+    FRef odd = f_ne(r, parity_sign(r, sum), word(r, sum, 0));
+    FRef y = DIV(SELECT(odd, NEG(q), p), SELECT(odd, p, q));
+    return within_period_limit(r, x, convert(r, frec_type(r, x), y));
 }
 
 /* ---- inverse trigonometric functions ---- */
