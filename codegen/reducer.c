@@ -15,6 +15,7 @@ LLVMValueRef cg_primitive(Codegen *cg, ScalarOp op, DType type, LLVMValueRef a, 
 LLVMValueRef cg_math(Codegen *cg, FRef (*fn)(FRec *, FRef), DType type, LLVMValueRef x, int lanes)
 {
     FRec *r = frec_new(cg->arena);
+    frec_allow_fast(r, cg->m->fast_math);
     Formula f = frec_finish(r, fn(r, frec_arg(r, 0, type)));
     return cg_formula(cg, &f, &x, lanes);
 }

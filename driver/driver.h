@@ -21,13 +21,14 @@ typedef struct BuildOptions {
     TextList dim, overridable;
     const char *level, *target, *cpu;
     const char *passes, *stop_after, *print_after, *dot_after;
-    bool time, trace, verify;
+    bool time, trace, verify, fast_math;
     int64_t fuel;
 } BuildOptions;
 #define BUILD_DEFAULT { .level = "2", .fuel = -1 }
 
 #define IMPORT_OPTIONS(o) \
-    { "overridable", 0, OPT_LIST, "NAME", "keep this initialiser as an input", &(o).overridable }
+    { "overridable", 0, OPT_LIST, "NAME", "keep this initialiser as an input", &(o).overridable }, \
+    { "fast-math", 0, OPT_FLAG, NULL, "cheaper, less exact elementwise functions of f32", &(o).fast_math }
 #define TARGET_OPTIONS(o) \
     { "target", 0, OPT_TEXT, "TRIPLE", "machine to compile for (default: this one; see 'ingot targets')", &(o).target }, \
     { "cpu", 0, OPT_TEXT, "NAME", "CPU to compile for (default: this one, or the target's baseline)", &(o).cpu }

@@ -70,10 +70,15 @@ static bool split_dims(Arena *a, Diag *d, const TextList *list, ImportOptions *o
 
 Module *pipeline_import(Arena *a, Diag *d, const char *path, const BuildOptions *o)
 {
-    if (path_ends_in(path, ".irt"))
-        return module_read_file(a, d, path);
     ImportOptions opt = { .noverridable = o->overridable.n, .overridable = o->overridable.v };
-    return split_dims(a, d, &o->dim, &opt) ? onnx_import(a, d, path, &opt) : NULL;
+    Module *m = NULL;
+    if (path_ends_in(path, ".irt"))
+        m = module_read_file(a, d, path);
+    else if (split_dims(a, d, &o->dim, &opt))
+        m = onnx_import(a, d, path, &opt);
+    if (m)
+        m->fast_math |= o->fast_math;
+    return m;
 }
 
 typedef struct DotHook {

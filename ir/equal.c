@@ -191,6 +191,8 @@ const char *module_difference(Arena *arena, const Module *a, const Module *b)
     if (same_graph(&c, a->graph, b->graph) && same_storage(&c, b->graph) &&
         (a->nheap != b->nheap || !same_dim(&c, a->arena_bytes, b->arena_bytes)))
         differ(&c, "the sizes of the workspaces differ");
+    else if (a->fast_math != b->fast_math)
+        differ(&c, "one allows fast arithmetic, the other does not");
     arena_free(scratch);
     return c.difference;
 }

@@ -28,6 +28,7 @@ struct FRec {
     FInst *inst;
     int *chain;                     /* next instruction of the same bucket, -1 at the end */
     int bucket[BUCKETS];
+    bool fast;
 };
 
 FRec *frec_new(Arena *a)
@@ -42,6 +43,16 @@ FRec *frec_new(Arena *a)
 DType frec_type(const FRec *r, FRef x)
 {
     return r->inst[x].type;
+}
+
+void frec_allow_fast(FRec *r, bool fast)
+{
+    r->fast = fast;
+}
+
+bool frec_is_fast(const FRec *r, FRef x)
+{
+    return r->fast && frec_type(r, x) == DT_f32;
 }
 
 static bool inst_equal(const FInst *x, const FInst *y)
@@ -434,6 +445,7 @@ static FRef record_node(FRec *r, const Node *n, const FRef *x)
 Formula formula_of(Arena *a, const Node *n)
 {
     FRec *r = frec_new(a);
+    frec_allow_fast(r, n->graph->module->fast_math);
     FRef x[3] = { 0 };
     for (int i = 0; i < n->nin; i++)
         x[i] = frec_arg(r, i, formula_compute_type(node_in(n, i)->type.dtype));
@@ -443,6 +455,7 @@ Formula formula_of(Arena *a, const Node *n)
 Formula formula_of_stored(Arena *a, const Node *n)
 {
     FRec *r = frec_new(a);
+    frec_allow_fast(r, n->graph->module->fast_math);
     FRef x[3] = { 0 };
     DType to = n->out[0].type.dtype;
     for (int i = 0; i < n->nin; i++)

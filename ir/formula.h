@@ -40,6 +40,9 @@ typedef struct FRec FRec;
 typedef int FRef;
 
 FRec *frec_new(Arena *a);
+/* Composites of f32 recorded from here on may take their fast forms (formula_math.c). */
+void frec_allow_fast(FRec *r, bool fast);
+bool frec_is_fast(const FRec *r, FRef x);                           /* allowed, and x is f32 */
 FRef frec_arg(FRec *r, int k, DType t);
 FRef frec_const(FRec *r, DType t, double x);                        /* integers: x must be exact */
 FRef frec_const_bits(FRec *r, DType t, int64_t bits);               /* integer constant, or the float with these bits */

@@ -6,6 +6,9 @@
  * on some 16 million arguments and asserted in tests/formula/test_formula.c; a target without FMA adds up to 1
  * (pow and the remainders of f64 live on exact products: without FMA they are good to some 40 bits).
  *
+ * Fast forms (frec_is_fast: f32, only where the user allows it) stand beside the exact ones, with their error relative to the exact result. They keep NaN,
+ * infinities and the sign of zero; results that should be subnormal may be 0, and saturated ones exceed their limit by the error.
+ *
  * How to read it: r is the recorder; ADD, MUL... append one instruction each; K(c) is the constant c in the type of x; POLY(t, name) is
  * name[0] + t * (name[1] + t * ...) with the coefficients of x's type.
  */
@@ -158,9 +161,49 @@ static FRef exp_clamp(FRec *r, FRef x)
     return MAX(MIN(x, K(exp_limit(r, x))), K(-exp_limit(r, x)));
 }
 
-/* 1, 1 ulp. */
+/* ---- fast exponentials: 2^n e^t with a shorter polynomial, ln 2 in one piece, and 2^n by its bits ---- */
+
+/* e^t on +-ln 2 / 2 */
+static const double exp_fast[] = { 1, 1, 0x1.0006b8p-1, 0x1.571d20p-3, 0x1.522504p-5 };
+
+typedef struct FastExp { FRef p, s; } FastExp;
+
+/* e^(sign * x) = p * s: s is 0 for sign * x <= -88, infinite from 88.4 on. */
+static FastExp fast_exp_parts(FRec *r, FRef x, double sign)
+{
+    double c[COUNT(exp_fast)];
+    for (int i = 0; i < COUNT(exp_fast); i++)
+        c[i] = sign < 0 && i % 2 ? -exp_fast[i] : exp_fast[i];
+    FRef clamped = MAX(MIN(x, K(sign > 0 ? 89 : 88)), K(sign > 0 ? -88 : -89)), magic = K(rounder(r, x) + 127);
+    FRef sum = FMA(clamped, K(sign * 0x1.715476p+0), magic), n = SUB(sum, magic);
+    FRef t = FMA(n, K(-sign * 0x1.62e430p-1), clamped);
+    return (FastExp){ .p = horner(r, t, c, COUNT(c)), .s = power_in_sum(r, sum) };
+}
+
+static FRef fast_exp(FRec *r, FRef x)
+{
+    FastExp e = fast_exp_parts(r, x, 1);
+    return MUL(e.p, e.s);
+}
+
+static FRef fast_sigmoid(FRec *r, FRef x)
+{
+    FastExp e = fast_exp_parts(r, x, -1);
+    return DIV(K(1), FMA(e.p, e.s, K(1)));
+}
+
+/* An odd function as x p(x^2) / q(x^2), x held within +-limit. */
+static FRef odd_quotient(FRec *r, FRef x, double limit, const double *p, int np, const double *q, int nq)
+{
+    FRef a = MAX(MIN(x, K(limit)), K(-limit)), z = MUL(a, a);
+    return DIV(MUL(a, horner(r, z, p, np)), horner(r, z, q, nq));
+}
+
+/* 1, 1 ulp; fast 2^-17. */
 FRef f_exp(FRec *r, FRef x)
 {
+    if (frec_is_fast(r, x))
+        return fast_exp(r, x);
     Reduced e = exp_reduce(r, exp_clamp(r, x), 1, 0);
     return SCALE(POLY(e.t, exp), e.n);
 }
@@ -178,9 +221,11 @@ static FRef falling_quotient(FRec *r, FRef t)
 }
 
 /* 1 / (1 + e^-x) = q / (q + e^-t) with q = 2^n, where e^-t = 1 - t (...) is never rounded by itself: of q and 1 the smaller is added first. q comes
- * raised above the subnormal numbers. 2, 2.25 ulp. */
+ * raised above the subnormal numbers. 2, 2.25 ulp; fast 2^-17. */
 FRef f_sigmoid(FRec *r, FRef x)
 {
+    if (frec_is_fast(r, x))
+        return fast_sigmoid(r, x);
     int raised = is_f64(r, x) ? 53 : 24;
     Reduced e = exp_reduce(r, MAX(MIN(x, K(is_f64(r, x) ? 60 : 30)), K(-exp_limit(r, x))), 1, raised);
     FRef q = MUL(power_in_sum(r, e.sum), K(ldexp(1, -raised))), one = K(1);
@@ -232,9 +277,13 @@ static const double tanh_f64[] = {
 };
 
 /* tanh a = (1 - E) / (1 + E), E = e^-2a = s (1 - 2 w), a = t - n ln 2 / 2, 2 s = 2^(n + 1). Each of 1 -+ E is rounded once: 1 -+ s is exact.
- * 2, 2.25 ulp. */
+ * 2, 2.25 ulp; fast 2^-18. */
 FRef f_tanh(FRec *r, FRef x)
 {
+    static const double p[] = { 0x1.ffffa6p-1, 0x1.f37234p-4, 0x1.1dad36p-9, 0x1.d2efecp-19 };
+    static const double q[] = { 1, 0x1.d22d04p-2, 0x1.51cd92p-6, 0x1.14782ap-13 };
+    if (frec_is_fast(r, x))
+        return odd_quotient(r, x, 8, p, COUNT(p), q, COUNT(q));
     bool wide = is_f64(r, x);
     FRef a = MIN(ABS(x), K(wide ? 20 : 9.5)), magic = K(rounder(r, x) + bias(r, x) + 1);
     FRef sum = FMA(a, K(-0x1.71547652b82fep+1), magic), n = SUB(sum, magic), twice_s = power_in_sum(r, sum);
@@ -293,9 +342,13 @@ static const double erf_fall_f64[] = {
     0x1.e4916b8c33c00p-12, -0x1.11632029632f6p-14, 0x1.1237ba32767a8p-17, -0x1.f0625bbfbe8e0p-21, 0x1.92242e1439dbap-24,
 };
 
-/* 2, 2.25 ulp. */
+/* 2, 2.25 ulp; fast 2^-17. */
 FRef f_erf(FRec *r, FRef x)
 {
+    static const double p[] = { 0x1.20ddb0p+0, 0x1.488746p-3, 0x1.75a1dap-5, 0x1.f144fcp-11, -0x1.853d3ep-19 };
+    static const double q[] = { 1, 0x1.e6fa94p-2, 0x1.943f52p-4, 0x1.530af4p-7 };
+    if (frec_is_fast(r, x))
+        return odd_quotient(r, x, 3.6, p, COUNT(p), q, COUNT(q));
     FRef a = MIN(ABS(x), K(is_f64(r, x) ? 5.935 : 3.925)), h = FMA(MUL(a, a), POLY(a, erfc_log), a);
     FRef magic = K(rounder(r, x) + bias(r, x)), sum = FMA(h, K(-0x1.a0be83d8d032dp+0), magic), n = SUB(sum, magic), s = power_in_sum(r, sum);
     FRef t = FMA(n, K(0x1.3a83a79264c19p-1), h);                  /* ln 2 / log B */

@@ -207,6 +207,7 @@ struct Module {
     int64_t fuel;                   /* rewrites still allowed; -1: no limit */
     const char *last_rewrite;       /* name of the rewrite that took the last fuel */
     bool trace;                     /* print every rewrite on stderr */
+    bool fast_math;                 /* f32 formulas may be cheaper and less exact: part of what the module means */
     Assumptions *assumed;           /* inference adds what it assumes here; NULL: nobody asks */
 };
 

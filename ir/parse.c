@@ -261,7 +261,7 @@ static bool parse_symbol(Parser *p)
 
 static bool parse_header(Parser *p)
 {
-    static const char *const words[] = { "module", "producer", "symbol", "arena", "heap", NULL };
+    static const char *const words[] = { "module", "producer", "symbol", "arena", "heap", "fast_math", NULL };
     for (;;)
         switch (scan_accept_word_of(p, words)) {
         case 0: if (!scan_string(p, &p->m->name)) return false; break;
@@ -269,6 +269,7 @@ static bool parse_header(Parser *p)
         case 2: if (!parse_symbol(p)) return false; break;
         case 3: if (!scan_dim(p, &p->m->arena_bytes)) return false; break;
         case 4: if (!scan_small_int(p, &p->m->nheap, "the number of heap slots")) return false; break;
+        case 5: p->m->fast_math = true; break;
         default: return true;
         }
 }

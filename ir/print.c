@@ -333,6 +333,8 @@ static void print_header(Printer *p)
         strbuf_add_quoted(&p->out, p->m->producer);
         strbuf_add(&p->out, "\n");
     }
+    if (p->m->fast_math)
+        strbuf_add(&p->out, "fast_math\n");
     print_symbols(p);
     if (p->m->arena_bytes) {
         strbuf_add(&p->out, "arena ");

@@ -31,6 +31,19 @@ static Value *build_reciprocal(Match *x)
     return mk_mul(&x->b, match_value(x, "x"), mk_scalar(&x->b, t, 1 / k));
 }
 
+/* With fast arithmetic one reciprocal serves all that share the divisor; it is off by one more rounding. */
+static Value *build_shared_reciprocal(Match *x)
+{
+    Value *y = match_value(x, "y");
+    const Type *t = &node_out(x->root)->type;
+    bool shared = y->type.rank < t->rank;
+    for (int d = 0; !shared && d < t->rank; d++)
+        shared = dim_is(y->type.dim[d], 1) && dim_is_const(t->dim[d]) && !dim_is(t->dim[d], 1);
+    if (!x->m->fast_math || t->dtype != DT_f32 || !shared)
+        return NULL;
+    return mk_mul(&x->b, match_value(x, "x"), mk_div(&x->b, mk_scalar(&x->b, DT_f32, 1), y));
+}
+
 /* ---- powers ---- */
 
 /* Provably >= +0 or NaN; looks a few nodes back. */
@@ -168,6 +181,7 @@ const Rule rules_algebra[] = {
     { .name = "mul_one", .pattern = "mul(?x, 1)", .replacement = "?x" },
     { .name = "div_one", .pattern = "div(?x, 1)", .replacement = "?x" },
     { .name = "div_power_of_two", .pattern = "div(?x, $k)", .build = build_reciprocal },
+    { .name = "fast_reciprocal", .pattern = "div(?x, ?y)", .build = build_shared_reciprocal },
     { .name = "add_neg", .pattern = "add(?x, neg(?y))", .replacement = "sub(?x, ?y)" },
     { .name = "sub_neg", .pattern = "sub(?x, neg(?y))", .replacement = "add(?x, ?y)" },
     { .name = "sub_constant", .pattern = "sub(?x, $k)", .replacement = "add(?x, neg($k))", .when = is_float },

@@ -246,6 +246,58 @@ static void test_accuracy(void **state)
     }
     assert_true(ok);
 }
+
+/* The strict forms of f32: none is further from the exact result than this. */
+static void test_strict_bound(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_true(cases[i].ulp32 <= 2);
+}
+
+/* ---- fast forms: a bound relative to the exact result, from `least` on (smaller results may be 0), and to `most` (beyond, infinity) ---- */
+
+typedef struct FastCase { const char *name; Unary *f; long double (*ref)(long double); int instructions; double bound; } FastCase;
+
+static const FastCase fast_cases[] = {
+    { "exp", f_exp, expl, 12, 0x1p-17 },
+    { "sigmoid", f_sigmoid, ref_sigmoid, 13, 0x1p-17 },
+    { "tanh", f_tanh, tanhl, 12, 0x1p-18 },
+    { "erf", f_erf, erfl, 12, 0x1p-17 },
+};
+
+static double fast_error(float got, long double exact)
+{
+    if (isnan(exact) || isinf(exact) || exact == 0)
+        return isnan(exact) ? !isnan(got) : got != (float)exact || !signbit(got) != !signbit(exact);
+    if (fabsl(exact) < 0x1p-126L)
+        return fabsf(got) > 0x1p-125f;
+    return fabsl(exact) > 0x1p127L ? !(got >= 0x1p126f) : (double)fabsl(got / exact - 1);
+}
+
+static void test_fast_forms(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof fast_cases / sizeof *fast_cases; k++) {
+        Arena *a = arena_new();
+        const FastCase *c = &fast_cases[k];
+        FRec *r = frec_new(a);
+        frec_allow_fast(r, true);
+        Formula f = frec_finish(r, c->f(r, frec_arg(r, 0, DT_f32)));
+        FormulaRun *run = formula_run_new(a, &f);
+        Worst w = { 0 };
+        for (uint32_t i = 0; i < DENSE + PATTERNS32; i++) {
+            float y, x = i < NSPECIAL ? (float)special[i] : i < DENSE ? (float)i / DENSE * 240 - 120 : bits_f32((i - DENSE) * (UINT32_MAX / PATTERNS32) + i % 7919);
+            formula_run(run, 1, (const void *[]){ &x }, &y);
+            worst_take(&w, fast_error(y, c->ref(x)), x);
+        }
+        if (getenv("ULP") || w.ulp > c->bound)
+            print_message("%-9s fast: %d instructions, worst %.2f bits at %a (%.9g)\n", c->name, instruction_count(&f), log2(w.ulp), w.at, w.at);
+        assert_true(w.ulp <= c->bound && instruction_count(&f) <= c->instructions);
+        arena_free(a);
+    }
+}
+
 /* ---- pow and remainders ---- */
 
 static const double corner[] = {
@@ -710,7 +762,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recorder),
-        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_accuracy), cmocka_unit_test(test_strict_bound), cmocka_unit_test(test_fast_forms),
         cmocka_unit_test(test_pow_corners),
         cmocka_unit_test(test_pow_accuracy),
         cmocka_unit_test(test_float_remainders),
