@@ -66,6 +66,7 @@ typedef struct Session {
     int64_t runs;
     double **ms;                    /* [run][launch, last: outside] */
     int64_t *syms;                  /* values of the module's symbols */
+    int vector_bytes;               /* of the CPU that the code is for */
 } Session;
 
 static bool run_once(Session *s, double *ms)
@@ -269,7 +270,7 @@ static bool measure_open(Session *s, ProfileResult *r, int threads)
     bool ok = tool_feed(ports, &s->o->feed, s->in) && run_often(s);
     if (ok) {
         find_symbols(s);
-        machine_measure(&r->machine, threads, 0);
+        machine_measure(&r->machine, threads, s->vector_bytes);
         make_rows(s, r);
     }
     tool_unfeed(ports, s->in);
@@ -291,11 +292,13 @@ bool profile_measure(Arena *a, const char *path, const ProfileOptions *o, Profil
 {
     Session s = { .arena = a, .o = o };
     ScratchDir dir;
+    TargetInfo target;
     Diag d;
     diag_init(&d, a, stderr);
     *result = (ProfileResult){ .model = path };
-    if (!scratchdir_make(&dir))
+    if (!target_resolve(a, &d, NULL, o->build.cpu, &target) || !scratchdir_make(&dir))
         return false;
+    s.vector_bytes = target.vector_bytes;
     const char *so = arena_printf(a, "%s/model.so", dir.path);
     CompileOptions out = { .output = so, .kind = OUT_SO, .profile = &s.launches };
     s.m = pipeline_import(a, &d, path, &o->build);

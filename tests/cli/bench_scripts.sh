@@ -1,4 +1,5 @@
-# bench_scripts.sh -- bench/: the comparison's table, JSON and picture, and the page that report.mjs rewrites. The peer here is ingot itself.
+# bench_scripts.sh -- bench/: the comparison's table, JSON and picture, and the page that report.mjs rewrites (the peer here is ingot itself); the inner loops
+# of the ARM kernels, which llvm-mca judges without an ARM machine. No time is tested.
 . "$SOURCE_DIR/tests/cli/expect.shlib"
 command -v node >/dev/null || exit 77
 cd "$work" || exit 1
@@ -35,4 +36,12 @@ expect 0 "" report models/digits.onnx
 [ "$(grep -c '### digits' page.md)" = 1 ] || complain "a second report adds to the first"
 echo nothing >page.md
 expect 1 "lacks the lines" report models/digits.onnx
+
+kernels() { node "$bench/kernels.mjs" --build "$BUILD_DIR" "$@"; }
+if [ -x "$LLVM_BINDIR/llvm-mca" ]; then
+    expect 0 "0 below 90 %" kernels --mca neoverse-n1 --llvm-mca "$LLVM_BINDIR/llvm-mca"
+    expect 1 " below 100 %" kernels --mca neoverse-n1 --llvm-mca "$LLVM_BINDIR/llvm-mca" --least 100
+fi
+expect 0 "native: share of the peak" kernels --cpus native --rounds 1 --least 0
+expect 1 "error: " kernels --cpus no-such-cpu
 finish
