@@ -2,11 +2,11 @@
  *
  * How a module becomes code. Every node of the planned graph that computes becomes one *kernel*: an internal LLVM function
  *     void k(ptr args, i64 begin, i64 end)
- * over a range of units (rows, tiles...), with `args` an array of pointers: its operands, its results, then the context. The generated `NAME_run`
+ * over a range of units (rows, tiles...), with `args` an array of pointers: its operands, its results, the context, its scratch. The generated `NAME_run`
  * (gen_run.c) checks the tensors, computes the symbols, and calls the kernels in order, through parallel_for where there is more than one unit of
  * work worth sharing. Kernels that would be equal (same op, attributes, types, epilogue) are emitted once.
  *
- * The context, last pointer of every args array, points to a struct { i64 sym[nsym]; i64 error; } on run's stack: symbolic sizes are read from there.
+ * The context points to a struct { i64 sym[nsym]; i64 error; } on run's stack: symbolic sizes are read from there.
  *
  * Vector code is written in "virtual lanes" of one fixed width (CG_LANES f32), whatever the target has: LLVM splits the vectors. So the order of every
  * reduction, and with it every bit of the result, does not depend on the vector width of the target nor on the number of threads.
@@ -143,6 +143,7 @@ void loop_end(Codegen *cg, Loop *l);
 LLVMBasicBlockRef cg_block(Codegen *cg, const char *name);          /* appended to the current function */
 LLVMValueRef cg_gep(Codegen *cg, LLVMValueRef base, DType t, LLVMValueRef index);    /* address of element `index` */
 LLVMValueRef cg_gep_bytes(Codegen *cg, LLVMValueRef base, LLVMValueRef bytes);
+void cg_prefetch(Codegen *cg, LLVMValueRef address, LLVMValueRef ahead_bytes);
 
 /* ---- gen_kernel.c: KERNEL ops ---- */
 

@@ -16,4 +16,6 @@ Conv conv_of(const Group *g);
 /* Input channels whose products are one run in memory: all under a filter row if they lie side by side, else those of one tap. */
 int64_t conv_run(const Conv *k);
 
+GenFn gen_winograd;                 /* where the attribute winograd says so */
+
 #endif

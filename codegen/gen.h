@@ -44,6 +44,7 @@ typedef struct Group {
     bool elementwise;               /* apart from the anchor, only EW, cast, bitcast */
     /* while emitting */
     LLVMValueRef args, context;
+    LLVMValueRef scratch;           /* working memory (owner->scratch), NULL: the node has none */
     LLVMValueRef ptr[MAX_OPERANDS]; /* operand data */
     LLVMValueRef out;               /* result data */
     const Space *space;             /* NULL: full space */
@@ -73,6 +74,11 @@ void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLV
 void group_scatter(Group *g, LLVMValueRef val, LLVMValueRef offset, LLVMValueRef stride);
 LLVMValueRef group_dim(Group *g, Dim d);                            /* cg_dim with the group's context */
 LLVMValueRef operand_load(Group *g, int operand, LLVMValueRef offset, int lanes, LLVMValueRef mask);   /* raw element access -> compute value */
+/* Elements in memory that a kernel addresses by itself: an operand's, or its scratch. */
+typedef struct Elements { LLVMValueRef ptr; DType type; } Elements;
+Elements operand_elements(const Group *g, int operand);
+LLVMValueRef elements_load(Codegen *cg, const Elements *e, LLVMValueRef offset, int lanes, LLVMValueRef mask);     /* -> compute value */
+void elements_store(Codegen *cg, const Elements *e, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask);
 /* Offset of the element in the contiguous tensor with these dims. */
 LLVMValueRef linear_offset(Group *g, int rank, const Dim *dim, const LLVMValueRef *index);
 /* Split a flat number into one index per dim. */
@@ -125,10 +131,11 @@ const char *kernel_key(Codegen *cg, const Node *n);
  *   matmul [batch][K,N]          -> [batch][panel][K][16]
  *   conv [M, C/g, k...]          -> [group][panel][taps][C/g][16]
  *   depthwise conv [C, 1, k...]  -> [taps][C rounded up to 16]
+ *   Winograd conv [M, C, 3, 3]   -> [items][n*n][panels][C][16], transformed
  * and 8-bit weights as int8.h says.
  */
 int pack_operand(const Group *g, uint64_t *offset);
-bool conv_is_fast(const Group *g);          /* channels last, no pads, constant weights, at most 2 spatial axes */
+bool conv_is_fast(const Group *g);          /* channels last, no pads (but for Winograd), constant weights, at most 2 spatial axes */
 bool conv_is_depthwise(const Group *g);
 
 /* ---- tile.c: the register-tiled inner product ---- */
@@ -142,7 +149,8 @@ TileShape tile_choose(const TargetInfo *t, DType type, int64_t rows, int64_t col
 typedef struct Tile Tile;
 typedef struct Contract {
     Group *g;
-    int a, b, bias;                 /* operand numbers; bias -1: none */
+    Elements a, b;
+    int bias;                       /* operand number, -1: none */
     bool packed;                    /* b is in panels */
     Dim rows, cols;                 /* of the whole result */
     TileShape shape;
@@ -152,6 +160,7 @@ typedef struct Contract {
     Space space;                    /* of the result, for the epilogue */
     bool merged;                    /* space is [rows, cols] or their product; else indices are full */
     void (*sum)(struct Contract *c, Tile *t);    /* emits the runs of one tile by tile_accumulate */
+    void (*store)(struct Contract *c, const Tile *t);    /* what becomes of the sums; NULL: epilogue, and into the result */
     void *ctx;
 } Contract;
 
@@ -170,6 +179,8 @@ struct Tile {
 void contract_open(Contract *c);
 /* All columns [col, col + panels*16) for the rows [row, row_end) of one run, as many tiles as it takes (at most shape.rows rows). */
 void contract_block(Contract *c, Tile at, LLVMValueRef row_end);
+/* Epilogue and store of CG_LANES neighbouring columns of one row of the result. */
+void contract_store(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRef col, LLVMValueRef mask);
 /* acc += a[row][k] * b[k][col] for k in [0, length): a_offset and b_offset in elements, added to the tile's own place. */
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length);
 

@@ -137,7 +137,8 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     Conv k = conv_of(g);
     Dim one = dim_const(dims, 1), pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow));
     Dim run = k.pointwise ? pixels : k.ow;
-    Contract c = { .g = g, .a = group_operand(g, node_in(g->anchor, 0)), .b = group_operand(g, node_in(g->anchor, 1)), .packed = true,
+    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .packed = true,
+                   .b = operand_elements(g, group_operand(g, node_in(g->anchor, 1))),
                    .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
     c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     c.run_rows = dim_is_const(run) ? run->k : 0;
@@ -250,6 +251,8 @@ static void conv_depthwise(Group *g, LLVMValueRef begin, LLVMValueRef end, Work 
 
 bool gen_conv(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
+    if (NODE_ATTR(g->anchor, conv)->winograd.n)
+        return gen_winograd(g, begin, end, work);
     if (!conv_is_fast(g))
         return gen_conv_any(g, begin, end, work);
     if (conv_is_depthwise(g))

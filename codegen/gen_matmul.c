@@ -89,9 +89,10 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     DimTable *dims = cg->m->dims;
     Matmul m = matmul_of(g);
     uint64_t unused;
-    Contract c = { .g = g, .a = group_operand(g, node_in(g->anchor, 0)), .b = group_operand(g, node_in(g->anchor, 1)), .bias = -1,
+    int b = group_operand(g, node_in(g->anchor, 1));
+    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .b = operand_elements(g, b), .bias = -1,
                    .rows = dim_mul(dims, m.batch, m.M), .cols = m.N, .sum = matmul_sum, .ctx = &m };
-    c.packed = pack_operand(g, &unused) == c.b;
+    c.packed = pack_operand(g, &unused) == b;
     c.run_rows = dim_is_const(m.M) ? m.M->k : 0;
     c.shape = tile_choose(&cg->target, contract_type(g), c.run_rows, dim_is_const(m.N) ? m.N->k : 0);
     c.row_step = group_dim(g, m.K);

@@ -319,6 +319,15 @@ static void call_kernel(Run *r, const struct Kernel *k, LLVMValueRef args)
     branch_end(cg, &b);
 }
 
+static LLVMValueRef scratch_pointer(Run *r, const Node *n)
+{
+    if (n->scratch.kind == ST_HEAP) {
+        Dim bytes = node_scratch_bytes(r->cg->m, n);
+        fill_slot(r, n->scratch.index, cg_dim(r->cg, r->state, bytes), n);
+    }
+    return n->scratch.kind == ST_NONE ? LLVMConstNull(r->cg->ptr) : storage_pointer(r, &n->scratch, NULL);
+}
+
 static void launch_kernel(Run *r, const Node *n)
 {
     Codegen *cg = r->cg;
@@ -331,13 +340,15 @@ static void launch_kernel(Run *r, const Node *n)
     }
     if (cg->opt->profile)
         cg->opt->profile->launch[cg->opt->profile->n - 1].kernel = arena_str(cg->arena, LLVMGetValueName(k->fn));
-    int pack = pack_operand(&g, &packed), nargs = n->nin + n->nout + 1;
+    int pack = pack_operand(&g, &packed), nargs = n->nin + n->nout + 2;
     LLVMValueRef args = cg_variable(cg, LLVMGetUndef(LLVMArrayType2(cg->ptr, (uint64_t)nargs)));
     for (int i = 0; i < nargs; i++) {
         LLVMValueRef at = cg_i64(cg, i), p;
         double uniform;
         if (i == n->nin + n->nout)
             p = r->state;
+        else if (i > n->nin + n->nout)
+            p = scratch_pointer(r, n);
         else if (i >= n->nin)
             p = run_pointer(r, &n->out[i - n->nin]);
         else if (i == pack)
@@ -352,15 +363,6 @@ static void launch_kernel(Run *r, const Node *n)
 }
 
 /* ---- irregular ops ---- */
-
-static LLVMValueRef scratch_pointer(Run *r, const Node *n)
-{
-    if (n->scratch.kind == ST_HEAP) {
-        Dim bytes = node_scratch_bytes(r->cg->m, n);
-        fill_slot(r, n->scratch.index, cg_dim(r->cg, r->state, bytes), n);
-    }
-    return n->scratch.kind == ST_NONE ? LLVMConstNull(r->cg->ptr) : storage_pointer(r, &n->scratch, NULL);
-}
 
 static void call_irregular(Run *r, const Node *n)
 {

@@ -85,6 +85,7 @@ void group_enter(Group *g, LLVMValueRef fn)
         g->ptr[i] = g->operand[i] ? load_pointer(g, i) : NULL;
     g->out = nout ? load_pointer(g, g->noperand) : NULL;
     g->context = load_pointer(g, g->noperand + nout);
+    g->scratch = g->owner->scratch.kind == ST_NONE ? NULL : load_pointer(g, g->noperand + nout + 1);
 }
 
 LLVMValueRef group_dim(Group *g, Dim d)
@@ -164,24 +165,37 @@ static LLVMValueRef load_raw(Codegen *cg, LLVMValueRef p, DType t, int lanes, LL
     return masked_intrinsic(cg, "llvm.masked.load", type, (LLVMValueRef[]){ p, LLVMConstInt(cg->i32, align, false), mask, LLVMConstNull(type) }, 4);
 }
 
-LLVMValueRef operand_load(Group *g, int k, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+Elements operand_elements(const Group *g, int k)
 {
-    DType t = g->operand[k]->type.dtype;
-    LLVMValueRef raw = load_raw(g->cg, cg_gep(g->cg, g->ptr[k], t, offset), t, lanes, mask);
-    return cg_from_storage(g->cg, t, raw, lanes);
+    return (Elements){ g->ptr[k], g->operand[k]->type.dtype };
 }
 
-void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+LLVMValueRef elements_load(Codegen *cg, const Elements *e, LLVMValueRef offset, int lanes, LLVMValueRef mask)
 {
-    Codegen *cg = g->cg;
-    DType t = g->result->type.dtype;
-    LLVMValueRef p = cg_gep(cg, g->out, t, offset), raw = cg_to_storage(cg, t, val, lanes, false);
-    unsigned align = (unsigned)dtype_bytes(t);
+    return cg_from_storage(cg, e->type, load_raw(cg, cg_gep(cg, e->ptr, e->type, offset), e->type, lanes, mask), lanes);
+}
+
+LLVMValueRef operand_load(Group *g, int k, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+{
+    Elements e = operand_elements(g, k);
+    return elements_load(g->cg, &e, offset, lanes, mask);
+}
+
+void elements_store(Codegen *cg, const Elements *e, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+{
+    LLVMValueRef p = cg_gep(cg, e->ptr, e->type, offset), raw = cg_to_storage(cg, e->type, val, lanes, false);
+    unsigned align = (unsigned)dtype_bytes(e->type);
     if (!mask) {
         LLVMSetAlignment(LLVMBuildStore(cg->b, raw, p), align);
         return;
     }
     masked_intrinsic(cg, "llvm.masked.store", LLVMTypeOf(raw), (LLVMValueRef[]){ raw, p, LLVMConstInt(cg->i32, align, false), mask }, 4);
+}
+
+void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask)
+{
+    Elements e = { g->out, g->result->type.dtype };
+    elements_store(g->cg, &e, val, offset, lanes, mask);
 }
 
 void group_scatter(Group *g, LLVMValueRef val, LLVMValueRef offset, LLVMValueRef stride)

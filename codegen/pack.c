@@ -1,5 +1,6 @@
 /* pack.c -- constant weights laid out for the micro-kernels when the file is written, see pack_operand in gen.h. */
 #include "int8.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -53,6 +54,40 @@ static void write_depthwise(const WeightEntry *e, void *to)
             memcpy((char *)to + (t * wide + c) * size, element(e, c * taps + t), (size_t)size);
 }
 
+/* One 3x3 filter as it is multiplied with tiles: G g Gt, in double. */
+static void transform_filter(const Winograd *w, const float *g, double u[WINOGRAD_MAX_INPUT][WINOGRAD_MAX_INPUT])
+{
+    double half[WINOGRAD_MAX_INPUT][3] = { { 0 } };
+    for (int i = 0; i < w->n; i++)
+        for (int c = 0; c < 3; c++)
+            for (int k = 0; k < 3; k++)
+                half[i][c] += w->g[i][k] * (double)g[k * 3 + c];
+    for (int i = 0; i < w->n; i++)
+        for (int j = 0; j < w->n; j++) {
+            u[i][j] = 0;
+            for (int k = 0; k < 3; k++)
+                u[i][j] += half[i][k] * w->g[j][k];
+        }
+}
+
+/* param: m, panels per item. From f32 [M, C, 3, 3] to [items][n*n][panels][C][16]. */
+static void write_winograd(const WeightEntry *e, void *to)
+{
+    Winograd w = winograd_matrices((int)e->param[0]);
+    int64_t M = e->tensor->dim[0], C = e->tensor->dim[1], panels = e->param[1], position = panels * C * CG_LANES;
+    double u[WINOGRAD_MAX_INPUT][WINOGRAD_MAX_INPUT];
+    float filter[9], *out = to;
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t c = 0; c < C; c++) {
+            for (int k = 0; k < 9; k++)
+                memcpy(&filter[k], element(e, (m * C + c) * 9 + k), sizeof *filter);
+            transform_filter(&w, filter, u);
+            int64_t panel = m / CG_LANES, at = panel / panels * w.n * w.n * position + (panel % panels * C + c) * CG_LANES + m % CG_LANES;
+            for (int p = 0; p < w.n * w.n; p++)
+                out[at + p * position] = (float)u[p / w.n][p % w.n];
+        }
+}
+
 static int64_t product(const Tensor *t, int from, int to)
 {
     int64_t n = 1;
@@ -77,6 +112,13 @@ static uint64_t pack_conv(Codegen *cg, const Tensor *t, int64_t groups, bool dep
     return weights_add(cg->weights, t, bytes, write_conv, (int64_t[4]){ groups, M, C, taps });
 }
 
+static uint64_t pack_winograd(Codegen *cg, const Tensor *t, const WinogradPlan *p)
+{
+    int64_t positions = (p->m + 2) * (p->m + 2);
+    uint64_t bytes = (uint64_t)(positions * panels_of(t->dim[0]) * t->dim[1] * CG_LANES) * sizeof(float);
+    return weights_add(cg->weights, t, bytes, write_winograd, (int64_t[4]){ p->m, p->panels });
+}
+
 /* One filter per channel: lanes run along the channels. */
 static bool has_one_input_channel(const Group *g)
 {
@@ -93,13 +135,25 @@ bool conv_is_fast(const Group *g)
     int rank = node_out(g->anchor)->type.rank, w = group_operand(g, node_in(g->anchor, 1));
     bool fast = a->channels_last && (rank == 3 || rank == 4) && w >= 0 && value_constant(g->operand[w]);
     for (int i = 0; i < a->pads.n; i++)
-        fast &= a->pads.v[i] == 0;
+        fast &= a->winograd.n || a->pads.v[i] == 0;     /* Winograd's transform looks for the edges itself */
     return fast && (dtype_is_float(g->operand[w]->type.dtype) || contract_of_bytes(g) || !has_one_input_channel(g));
 }
 
 bool conv_is_depthwise(const Group *g)
 {
     return conv_is_fast(g) && has_one_input_channel(g);
+}
+
+static uint64_t pack_constant(const Group *g, const Tensor *t)
+{
+    bool bytes = contract_of_bytes(g);
+    if (g->anchor->op == OP_matmul)
+        return bytes ? pack_matmul_int8(g->cg, t) : pack_matmul(g->cg, t);
+    if (bytes)
+        return pack_conv_int8(g, t);
+    const Attr_conv *a = NODE_ATTR(g->anchor, conv);
+    WinogradPlan p = winograd_plan(a);
+    return p.m ? pack_winograd(g->cg, t, &p) : pack_conv(g->cg, t, a->group, has_one_input_channel(g));
 }
 
 int pack_operand(const Group *g, uint64_t *offset)
@@ -110,9 +164,6 @@ int pack_operand(const Group *g, uint64_t *offset)
     const Tensor *t = k >= 0 ? value_constant(g->operand[k]) : NULL;
     if (!t)
         return -1;
-    if (contract_of_bytes(g))
-        *offset = g->anchor->op == OP_matmul ? pack_matmul_int8(g->cg, t) : pack_conv_int8(g, t);
-    else
-        *offset = g->anchor->op == OP_matmul ? pack_matmul(g->cg, t) : pack_conv(g->cg, t, NODE_ATTR(g->anchor, conv)->group, has_one_input_channel(g));
+    *offset = pack_constant(g, t);
     return k;
 }

@@ -59,8 +59,8 @@ void tile_accumulate_int8(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset,
     Codegen *cg = c->g->cg;
     int64_t whole = length / 4 * 4;
     Val row = LLVMBuildNSWMul(cg->b, t->row, c->row_step, "");
-    Val a = cg_gep_bytes(cg, c->g->ptr[c->a], LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, t->a_start, row, ""), a_offset, ""));
-    Val b = cg_gep_bytes(cg, c->g->ptr[c->b], LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, ""));
+    Val a = cg_gep_bytes(cg, c->a.ptr, LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, t->a_start, row, ""), a_offset, ""));
+    Val b = cg_gep_bytes(cg, c->b.ptr, LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, ""));
     if (whole) {
         Loop k = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, whole), 4, "k");
         tile_step(t, cg_gep_bytes(cg, a, k.index), cg_gep_bytes(cg, b, LLVMBuildNSWMul(cg->b, k.index, cg_i64(cg, CG_LANES), "")), 4);

@@ -128,6 +128,8 @@ bool pipeline_file(const char *path, const BuildOptions *o, const CompileOptions
     diag_init(&d, a, stderr);
     /* a wrong target is noticed before the model is read, which may take a while */
     Module *m = target_resolve(a, &d, o->target, o->cpu, &target) ? pipeline_import(a, &d, path, o) : NULL;
+    if (m)
+        m->vector_bytes = target.vector_bytes;
     bool ok = m && pipeline_module(m, o, out);
     if (ok && report) {
         report->rewrites = o->fuel - m->fuel;

@@ -2,6 +2,7 @@
  * height stays an expression of the input's. x of a windowed op is [N, C, spatial...], or [N, spatial..., C] if channels_last.
  */
 #include "infer.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -129,6 +130,21 @@ static bool room_is_left(Module *m, const Node *n, int axis, Dim room)
            infer_fail(m, n, "the window is %lld elements larger than the padded input along spatial axis %d", (long long)-room->k, axis);
 }
 
+/* The memory plan and the generator take these numbers at their word. */
+static bool check_winograd(Module *m, const Node *n)
+{
+    const Attr_conv *a = NODE_ATTR(n, conv);
+    WinogradPlan p = winograd_plan(a);
+    if (!a->winograd.n)
+        return true;
+    if (!winograd_applies(n))
+        return infer_fail(m, n, "winograd needs two spatial axes, channels last, a 3x3 f32 filter, stride and dilation 1, and one group");
+    int64_t panels = (in_type(n, 1)->dim[0]->k + WINOGRAD_LANES - 1) / WINOGRAD_LANES;
+    if ((p.m != 2 && p.m != 4 && p.m != 6) || p.tiles < 1 || p.tiles > 4096 || p.panels < 1 || panels % p.panels || p.slots < 1 || p.slots > 1024)
+        return infer_fail(m, n, "winograd is [m, tiles, panels, slots] with m 2, 4 or 6, tiles up to 4096, panels a divisor of %lld, slots up to 1024", (long long)panels);
+    return true;
+}
+
 bool infer_conv(Module *m, Node *n)
 {
     const Attr_conv *a = NODE_ATTR(n, conv);
@@ -149,7 +165,7 @@ bool infer_conv(Module *m, Node *n)
         spatial[k] = dim_addk(m->dims, dim_divk(m->dims, room, a->strides.v[k]), 1);
     }
     place_output(x, a->channels_last, w->dim[0], spatial, out);
-    return check_bias(m, n, w->dim[0]) && infer_set(m, n, 0, sum_type(n), x->rank, out);
+    return check_winograd(m, n) && check_bias(m, n, w->dim[0]) && infer_set(m, n, 0, sum_type(n), x->rank, out);
 }
 
 bool infer_conv_transpose(Module *m, Node *n)

@@ -201,6 +201,7 @@ struct Module {
     const char *name;               /* C identifier made from the file name */
     const char *file;               /* path as given */
     const char *producer;
+    int vector_bytes;               /* of the machine it is compiled for, for cost models; 0: not known */
     uint32_t next_id;
     Dim arena_bytes;                /* after the memory plan: workspace size */
     int nheap;                      /* heap slots: values whose size only the data decides */

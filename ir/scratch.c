@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel_args.h"
+#include "winograd.h"
 
 typedef Dim ScratchFn(Module *m, const Node *n);
 
@@ -105,7 +106,25 @@ static Dim scratch_couple_pairs(Module *m, const Node *n)
     return dim_mulk(m->dims, dim_mul(m->dims, k, dim_addk(m->dims, k, 2)), (int64_t)sizeof(double));
 }
 
+/* A slot for every unit that may run at the same time, see winograd.h. */
+static Dim scratch_conv(Module *m, const Node *n)
+{
+    WinogradPlan p = winograd_plan(NODE_ATTR(n, conv));
+    return dim_const(m->dims, p.m ? p.slots * winograd_slot_bytes(&p, type_in(n, 1)->dim[1]->k) : 0);
+}
+
+/* That of its anchor: the other nodes inside need none. */
+static Dim scratch_fused(Module *m, const Node *n)
+{
+    Dim bytes = dim_const(m->dims, 0);
+    FOR_EACH_NODE(k, NODE_ATTR(n, fused)->body)
+        bytes = dim_add(m->dims, bytes, node_scratch_bytes(m, k));
+    return bytes;
+}
+
 static ScratchFn *const scratch_table[OP_count] = {
+    [OP_conv] = scratch_conv,
+    [OP_fused] = scratch_fused,
     [OP_topk] = scratch_topk,
     [OP_non_max_suppression] = scratch_non_max_suppression,
     [OP_deform_conv] = scratch_deform_conv,

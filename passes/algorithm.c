@@ -1,0 +1,166 @@
+/* algorithm.c -- how each convolution is computed: directly, or by Winograd's method with which tile and in which blocks.
+ *
+ *   %1 = conv(%0, %w) {pads=[1,1,1,1], channels_last=true}  ->  %1 = conv(%0, %w) {pads=[1,1,1,1], channels_last=true, winograd=[4,28,4,16]}
+ *
+ * The cheapest by a cost model in cycles of one core:
+ *   multiply   products per vector and cycle, at the share of the peak that register tiles reach
+ *   transform  cycles per 16 channels of a tile, measured, for each F(m, 3)
+ *   weights    bytes that come from memory each run, again for each block where they do not stay in the last-level cache
+ * Reading weights overlaps with arithmetic, not fully. The constants were measured on a server CPU (docs/performance.md); what they decide is the
+ * same on others as long as memory and arithmetic stand in a similar proportion.
+ *
+ * Needs: typed, laid out. Keeps: everything. Before explicit_pad: a convolution by Winograd's method needs no pad node.
+ */
+#include "build.h"
+#include "pass_util.h"
+#include "winograd.h"
+
+enum {
+    SLOTS = 16,                         /* units that may run at the same time */
+    MOST_TILES = 64, LEAST_CHANNELS = 4,
+    L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
+};
+
+static const double MEMORY = 10, LLC = 20;          /* bytes per cycle */
+static const double OVERLAP = 0.55;                 /* share of the shorter of two that hides behind the longer */
+static const double TILE_EFFICIENCY = 0.92;         /* of register tiles, relative to the peak */
+
+/* Cycles to transform 16 channels of one tile, into it or out of it, with 16 lanes per instruction. */
+static double transform_cycles(int m)
+{
+    return m == 2 ? 35 : m == 4 ? 110 : 300;
+}
+
+typedef struct Layer {
+    double vectors;                     /* instructions per 16 lanes */
+    int64_t cin, panels, pixels, down, across, images;
+} Layer;
+
+typedef struct Choice { WinogradPlan plan; double cycles; } Choice;
+
+static double overlapped(double a, double b)
+{
+    return a > b ? a + (1 - OVERLAP) * b : b + (1 - OVERLAP) * a;
+}
+
+/* Cycles for rows x cin times cin x panels: one multiply-add per pipe and cycle, and at least the stores of the sums. */
+static double product_cycles(const Layer *l, double rows)
+{
+    return rows * (double)l->panels * l->vectors * ((double)l->cin / (2 * TILE_EFFICIENCY) + 1);
+}
+
+static double weight_bytes(const Layer *l, int positions)
+{
+    return 64.0 * positions * (double)(l->panels * l->cin);
+}
+
+static double direct_cycles(const Layer *l)
+{
+    Layer nine = *l;
+    nine.cin *= 9;
+    return overlapped(product_cycles(&nine, (double)l->pixels), weight_bytes(l, 9) / MEMORY);
+}
+
+static double winograd_cycles(const Layer *l, const WinogradPlan *p, int64_t total)
+{
+    int positions = (p->m + 2) * (p->m + 2);
+    int64_t blocks = (total + p->tiles - 1) / p->tiles;
+    double rows = (double)(blocks * p->tiles), bytes = weight_bytes(l, positions), scratch = (double)winograd_slot_bytes(p, l->cin);
+    double again = (double)(blocks - 1) * bytes / (bytes > LLC_BYTES ? MEMORY : 2 * LLC);
+    double spilled = scratch > L2_BYTES ? (double)blocks * (scratch - L2_BYTES) / LLC : 0;
+    double transforms = rows * (double)(l->cin / 16 + (l->cin % 16 != 0) + l->panels) * transform_cycles(p->m) * l->vectors;
+    return overlapped(product_cycles(l, rows * positions), bytes / MEMORY + again + spilled) + transforms;
+}
+
+/* Fewer panels per item only where the products of all of them would not stay in the cache. */
+static int64_t panels_per_item(const Layer *l, WinogradPlan p)
+{
+    enum { LEAST = 8 };
+    p.panels = l->panels;
+    if (winograd_slot_bytes(&p, l->cin) <= L2_BYTES || l->panels <= LEAST)
+        return l->panels;
+    for (p.panels = LEAST; l->panels % p.panels; p.panels++)
+        ;
+    return p.panels;
+}
+
+static void consider(const Layer *l, int m, Choice *best)
+{
+    int64_t total = l->images * ((l->down + m - 1) / m) * ((l->across + m - 1) / m);
+    for (int64_t blocks = (total + MOST_TILES - 1) / MOST_TILES; blocks <= total && (total + blocks - 1) / blocks >= (total < 14 ? total : 14); blocks++) {
+        WinogradPlan p = { .m = m, .tiles = (total + blocks - 1) / blocks, .slots = SLOTS };
+        p.panels = panels_per_item(l, p);
+        double cycles = winograd_cycles(l, &p, total);
+        if (cycles < best->cycles)
+            *best = (Choice){ p, cycles };
+        blocks += blocks / 8;                       /* sizes close to each other are alike */
+    }
+}
+
+/* A size that only the run knows is taken as this; images are taken one at a time. */
+static int64_t likely(Module *m, Dim d)
+{
+    enum { LIKELY = 64 };
+    if (dim_is_const(d))
+        return d->k;
+    Arena *tmp = arena_new();
+    int n = dim_symbol_count(m->dims);
+    int64_t *s = ARENA_ARRAY(tmp, int64_t, n + 1), size;
+    for (int i = 0; i < n; i++)
+        s[i] = LIKELY;
+    size = dim_eval(d, s);
+    arena_free(tmp);
+    return size < 1 ? 1 : size;
+}
+
+static Layer layer_of(Module *m, const Node *n)
+{
+    const Type *w = &node_in(n, 1)->type, *y = &node_out(n)->type;
+    int64_t vector = m->vector_bytes > 0 ? m->vector_bytes : 16, lane_bytes = WINOGRAD_LANES * (int64_t)sizeof(float);
+    Layer l = { .vectors = (double)lane_bytes / (double)vector, .cin = w->dim[1]->k, .panels = (w->dim[0]->k + WINOGRAD_LANES - 1) / WINOGRAD_LANES };
+    l.images = dim_is_const(y->dim[0]) ? y->dim[0]->k : 1;
+    l.down = likely(m, y->dim[1]);
+    l.across = likely(m, y->dim[2]);
+    l.pixels = l.images * l.down * l.across;
+    return l;
+}
+
+static bool choose(Module *m, Node *n)
+{
+
+    if (!winograd_applies(n) || !value_constant(node_in(n, 1)) || NODE_ATTR(n, conv)->winograd.n)
+        return true;
+    Layer l = layer_of(m, n);
+    Choice best = { .cycles = direct_cycles(&l) };
+    for (int size = 2; size <= WINOGRAD_MAX_TILE && l.cin >= LEAST_CHANNELS && l.pixels; size += 2)
+        consider(&l, size, &best);
+    if (!best.plan.m || !rewrite_allowed(m, "winograd", n))
+        return true;
+    Attr_conv a = *NODE_ATTR(n, conv);
+    a.winograd = ints_copy(m, 4, (int64_t[]){ best.plan.m, best.plan.tiles, best.plan.panels, best.plan.slots });
+    Builder b = { m, n->graph, n, n->loc };
+    Value *r = mk_conv(&b, IN(n->in[0].val, n->in[1].val, node_in(n, 2)), a);
+    if (!r)
+        return false;
+    value_replace(node_out(n), r);
+    node_erase(n);
+    return true;
+}
+
+static bool choose_all(Module *m, Graph *g)
+{
+    FOR_EACH_NODE_SAFE(n, g) {
+        Graph *body[MAX_BODIES];
+        for (int i = node_bodies(n, body); i-- > 0;)
+            if (!choose_all(m, body[i]))
+                return false;
+        if (n->op == OP_conv && !choose(m, n))
+            return false;
+    }
+    return true;
+}
+
+bool pass_algorithm(Module *m)
+{
+    return choose_all(m, m->graph);
+}
