@@ -24,6 +24,7 @@ typedef struct Recorder {
     int64_t current;                /* launch under way; launches: none */
     double since;                   /* ms */
     double *ms;                     /* [launches + 1] of this run */
+    int64_t *calls;                 /* [launches + 1] since they were cleared: in a loop many, in a branch that is not taken none */
 } Recorder;
 
 static double now_ms(void)
@@ -38,6 +39,7 @@ static void recorder_switch(Recorder *r, int64_t launch)
     double now = now_ms();
     r->ms[r->current] += now - r->since;
     r->current = launch;
+    r->calls[launch]++;
     r->since = now;
 }
 
@@ -74,6 +76,7 @@ static bool run_once(Session *s, double *ms)
     ingot_error err;
     s->recorder.ms = ms;
     s->recorder.current = s->launches.n;
+    memset(s->recorder.calls, 0, sizeof *s->recorder.calls * (size_t)(s->launches.n + 1));
     s->recorder.since = now_ms();
     if (ingot_run(s->tool.context, s->in, s->out, &err))
         return tool_fail("%s: %s", s->tool.model.name, err.text), false;
@@ -84,6 +87,7 @@ static bool run_once(Session *s, double *ms)
 static bool run_often(Session *s)
 {
     double least = 1e30, *scrap = ARENA_ARRAY(s->arena, double, s->launches.n + 1);
+    s->recorder.calls = ARENA_ARRAY(s->arena, int64_t, s->launches.n + 1);
     for (int i = 0; i < WARMUP; i++) {
         double start = now_ms();
         if (!run_once(s, scrap))
@@ -188,13 +192,11 @@ static ProfileRow row_of(Session *s, int launch)
     const Node *n = s->launches.launch[launch].node;
     ProfileRow r = { .kernel = s->launches.launch[launch].kernel, .ops = node_ops(s->arena, n), .shapes = shapes_of(s, n), .names = name_of(n),
                      .ms = median_of(s, launch_ms, launch) };
-    if (r.ms == 0)                  /* in the branch that was not taken */
-        return r;
     NodeWork w = node_work(s->m, n);
-    r.calls = 1;
-    r.flops = (double)dim_eval(w.flops, s->syms);
-    r.weight_bytes = (double)dim_eval(w.weight_bytes, s->syms);
-    r.data_bytes = (double)dim_eval(w.data_bytes, s->syms);
+    r.calls = (int)s->recorder.calls[launch];
+    r.flops = r.calls * (double)dim_eval(w.flops, s->syms);
+    r.weight_bytes = r.calls * (double)dim_eval(w.weight_bytes, s->syms);
+    r.data_bytes = r.calls * (double)dim_eval(w.data_bytes, s->syms);
     return r;
 }
 

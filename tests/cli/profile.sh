@@ -42,4 +42,24 @@ graph typed {
 }
 END
 expect 0 "odd.irt: " "$INGOT" profile odd.irt --runs 3
+
+# a loop's body is called as often as it runs
+cat >loop.irt <<'END'
+module "loop"
+
+graph typed {
+  %0 = input() : f32[8] "x"
+  %1 = constant() {value=i64[] [5]} : i64[]
+  %2 = constant() {value=bool[] [true]} : bool[]
+  %3 = loop(%2, %1, %0) {body=graph {
+    %4 = input() : i64[]
+    %5 = input() {index=1} : f32[8]
+    %6 = exp(%5) : f32[8]
+    %7 = constant() {value=bool[] [true]} : bool[]
+    return(%7, %6)
+  }, states=1, sizes=[], at=[]} : f32[8]
+  return(%3) {names=["y"]}
+}
+END
+expect 0 '"calls":5' "$INGOT" profile loop.irt --runs 3 --json
 finish
