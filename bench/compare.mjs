@@ -57,7 +57,7 @@ function compareModel(model, threadCounts, peer, options) {
     run(ingot, ['compile', model.file, '-o', so, ...words(options.compile)]);
     const compile_s = (performance.now() - start) / 1e3;
     return threadCounts.map(threads => {
-      const profile = runJson(ingot, ['profile', model.file, '--json', '--runs', '3', '--threads', String(threads), ...model.feed]);
+      const profile = runJson(ingot, ['profile', model.file, '--json', '--runs', '3', '--threads', String(threads), ...words(options.compile), ...model.feed]);
       return { name: model.name, threads, compile_s, roof_ms: profile.roof_ms, flops: profile.flops, ...timeBoth(model, so, threads, peer, options) };
     });
   });

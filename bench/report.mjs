@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { drawChart } from './chart.mjs';
 import { compare, compareDefaults, markdownTable } from './compare.mjs';
-import { fail, findModels, parseOptions, runJson } from './models.mjs';
+import { fail, findModels, parseOptions, runJson, words } from './models.mjs';
 
 const usage = `usage: node bench/report.mjs [options] MODEL.onnx|FOLDER...
 
@@ -44,7 +44,7 @@ function profileAll(models, options, threads) {
   const ingot = path.join(options.build, 'ingot'), lines = [];
   let machine;
   for (const m of models) {
-    const p = runJson(ingot, ['profile', m.file, '--json', '--threads', String(threads), ...m.feed]);
+    const p = runJson(ingot, ['profile', m.file, '--json', '--threads', String(threads), ...words(options.compile), ...m.feed]);
     machine ??= machineText(p.machine, threads);
     lines.push(...networkText(m.name, p, Number(options.kernels)));
     console.error(`${m.name}: profiled`);

@@ -1,178 +1,31 @@
-/* profile.c -- times every launch of a model, see profile.h.
- *
- * The model is compiled with marks (CompileOptions.profile): before each launch it calls parallel_for without a task. Our parallel_for reads the clock at
- * each mark, and hands real tasks to the pool. So kernels run as they always do, and irregular operators are timed too.
- */
+/* profile.c -- from times of launches to rows of a profile, see profile.h. */
 #include "profile.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "launches.h"
 #include "strbuf.h"
 #include "work.h"
 
-enum { WARMUP = 3, MIN_RUNS = 5, MAX_RUNS = 1000 };
-static const double timed_ms = 1000;
 static const double latency_share = 0.3;        /* below this share of either limit a kernel is bound by neither */
 
-/* ---- the clock ---- */
-
-typedef struct Recorder {
-    ingot_pool *pool;               /* NULL: one thread */
-    int64_t current;                /* launch under way; launches: none */
-    double since;                   /* ms */
-    double *ms;                     /* [launches + 1] of this run */
-    int64_t *calls;                 /* [launches + 1] since they were cleared: in a loop many, in a branch that is not taken none */
-} Recorder;
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static void recorder_switch(Recorder *r, int64_t launch)
-{
-    double now = now_ms();
-    r->ms[r->current] += now - r->since;
-    r->current = launch;
-    r->calls[launch]++;
-    r->since = now;
-}
-
-/* The ingot_parallel_for of an instrumented model. */
-static void recorder_hook(void *pool, ingot_task task, void *arg, int64_t units)
-{
-    Recorder *r = pool;
-    if (!task)
-        recorder_switch(r, units);
-    else if (r->pool)
-        ingot_pool_run(r->pool, task, arg, units);
-    else
-        task(arg, 0, units);
-}
-
-/* ---- running ---- */
-
-typedef struct Session {
+typedef struct Times {
     Arena *arena;
-    const ProfileOptions *o;
-    Module *m;
-    Profile launches;
-    ToolSession tool;
-    Recorder recorder;
-    ingot_tensor *in, *out;
-    int64_t runs;
-    double **ms;                    /* [run][launch, last: outside] */
-    int64_t *syms;                  /* values of the module's symbols */
-    int vector_bytes;               /* of the CPU that the code is for */
-} Session;
-
-static bool run_once(Session *s, double *ms)
-{
-    ingot_error err;
-    s->recorder.ms = ms;
-    s->recorder.current = s->launches.n;
-    memset(s->recorder.calls, 0, sizeof *s->recorder.calls * (size_t)(s->launches.n + 1));
-    s->recorder.since = now_ms();
-    if (ingot_run(s->tool.context, s->in, s->out, &err))
-        return tool_fail("%s: %s", s->tool.model.name, err.text), false;
-    recorder_switch(&s->recorder, s->launches.n);
-    return true;
-}
-
-static bool run_often(Session *s)
-{
-    double least = 1e30, *scrap = ARENA_ARRAY(s->arena, double, s->launches.n + 1);
-    s->recorder.calls = ARENA_ARRAY(s->arena, int64_t, s->launches.n + 1);
-    for (int i = 0; i < WARMUP; i++) {
-        double start = now_ms();
-        if (!run_once(s, scrap))
-            return false;
-        least = now_ms() - start < least ? now_ms() - start : least;
-    }
-    double wanted = timed_ms / (least > 1e-3 ? least : 1e-3);
-    s->runs = s->o->runs ? s->o->runs : wanted < MIN_RUNS ? MIN_RUNS : wanted > MAX_RUNS ? MAX_RUNS : (int64_t)wanted;
-    s->ms = ARENA_ARRAY(s->arena, double *, s->runs);
-    for (int64_t i = 0; i < s->runs; i++) {
-        s->ms[i] = ARENA_ARRAY(s->arena, double, s->launches.n + 1);
-        if (!run_once(s, s->ms[i]))
-            return false;
-    }
-    return true;
-}
-
-/* ---- sizes ---- */
-
-static int64_t input_symbol(const ingot_model *m, const ingot_tensor *in, const char *name)
-{
-    for (int i = 0; i < m->n_inputs; i++)
-        for (int d = 0; d < m->input[i].rank; d++) {
-            int64_t symbol = -1 - m->input[i].dim[d];
-            if (symbol >= 0 && symbol < m->n_symbols && !strcmp(m->symbol[symbol], name))
-                return in[i].dim[d];
-        }
-    return 1;
-}
-
-/* What the inputs say; sizes that only the data decides count with their upper bound. */
-static void find_symbols(Session *s)
-{
-    const DimTable *t = s->m->dims;
-    s->syms = ARENA_ARRAY(s->arena, int64_t, dim_symbol_count(t) + 1);
-    for (int i = 0; i < dim_symbol_count(t); i++) {
-        const DimSymbol *sym = dim_symbol_at(t, i);
-        if (!sym->from_data)
-            s->syms[i] = input_symbol(s->tool.model.ports, s->in, sym->name);
-        else if (sym->bound)
-            s->syms[i] = dim_eval(sym->bound, s->syms);
-    }
-}
-
-/* ---- rows ---- */
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_of(Session *s, double (*of)(Session *s, int64_t run, int launch), int launch)
-{
-    double *v = ARENA_ARRAY(s->arena, double, s->runs);
-    for (int64_t i = 0; i < s->runs; i++)
-        v[i] = of(s, i, launch);
-    qsort(v, (size_t)s->runs, sizeof *v, compare_doubles);
-    return v[s->runs / 2];
-}
-
-static double launch_ms(Session *s, int64_t run, int launch)
-{
-    return s->ms[run][launch];
-}
-
-static double run_ms(Session *s, int64_t run, int launch)
-{
-    double sum = 0;
-    (void)launch;
-    for (int i = 0; i <= s->launches.n; i++)
-        sum += s->ms[run][i];
-    return sum;
-}
+    const LaunchTimes *times;
+} Times;
 
 /* "f32[1,56,56,64], f32[64,64,3,3] -> f32[1,56,56,64]"; numbers alone are left out. */
-static const char *shapes_of(Session *s, const Node *n)
+static const char *shapes_of(const Times *p, const Node *n)
 {
-    StrBuf b = strbuf_new(s->arena);
+    StrBuf b = strbuf_new(p->arena);
     double uniform;
     for (int i = 0; i < n->nin; i++)
         if (node_in(n, i) && !value_scalar_f64(node_in(n, i), &uniform))
-            strbuf_printf(&b, "%s%s", b.len ? ", " : "", type_print(s->m, s->arena, &node_in(n, i)->type));
+            strbuf_printf(&b, "%s%s", b.len ? ", " : "", type_print(p->times->m, p->arena, &node_in(n, i)->type));
     for (int i = 0; i < n->nout; i++)
-        strbuf_printf(&b, "%s%s", i ? ", " : b.len ? " -> " : "-> ", type_print(s->m, s->arena, &n->out[i].type));
+        strbuf_printf(&b, "%s%s", i ? ", " : b.len ? " -> " : "-> ", type_print(p->times->m, p->arena, &n->out[i].type));
     return b.text;
 }
 
@@ -187,17 +40,17 @@ static const char *name_of(const Node *n)
     return name;
 }
 
-static ProfileRow row_of(Session *s, int launch)
+static ProfileRow row_of(const Times *p, int launch)
 {
-    const Node *n = s->launches.launch[launch].node;
-    ProfileRow r = { .kernel = s->launches.launch[launch].kernel, .ops = node_ops(s->arena, n), .shapes = shapes_of(s, n), .names = name_of(n),
-                     .ms = median_of(s, launch_ms, launch) };
-    NodeWork w = node_work(s->m, n);
-    r.calls = (int)s->recorder.calls[launch];
-    r.flops = r.calls * (double)dim_eval(w.flops, s->syms);
-    r.weight_bytes = r.calls * (double)dim_eval(w.weight_bytes, s->syms);
-    r.data_bytes = r.calls * (double)dim_eval(w.data_bytes, s->syms);
-    return r;
+    const LaunchTimes *t = p->times;
+    const Launch *l = &t->launches.launch[launch];
+    NodeWork w = node_work(t->m, l->node);
+    double calls = (double)t->calls[launch];
+    return (ProfileRow){
+        .kernel = l->kernel, .ops = node_ops(p->arena, l->node), .shapes = shapes_of(p, l->node), .names = name_of(l->node), .calls = (int)calls,
+        .ms = t->ms[launch], .flops = calls * (double)dim_eval(w.flops, t->syms), .weight_bytes = calls * (double)dim_eval(w.weight_bytes, t->syms),
+        .data_bytes = calls * (double)dim_eval(w.data_bytes, t->syms),
+    };
 }
 
 /* all_weights: bytes that a run of the whole model reads, which decides where weights come from. */
@@ -232,79 +85,46 @@ static int compare_rows(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static void make_rows(Session *s, ProfileResult *r)
+static void add_row(Arena *a, ProfileResult *r, const ProfileRow *row, bool apart)
+{
+    r->flops += row->flops;
+    r->roof_ms += row->roof_ms;
+    int k = apart ? r->nrows : 0;
+    while (k < r->nrows && !same_kernel(&r->row[k], row))
+        k++;
+    if (k < r->nrows)
+        merge(a, &r->row[k], row);
+    else
+        r->row[r->nrows++] = *row;
+}
+
+static void make_rows(const Times *p, ProfileResult *r, bool apart)
 {
     double all_weights = 0;
-    ProfileRow *each = ARENA_ARRAY(s->arena, ProfileRow, s->launches.n + 1);
-    r->row = ARENA_ARRAY(s->arena, ProfileRow, s->launches.n + 1);
-    for (int i = 0; i < s->launches.n; i++) {
-        each[i] = row_of(s, i);
+    int n = p->times->launches.n;
+    ProfileRow *each = ARENA_ARRAY(p->arena, ProfileRow, n + 1);
+    r->row = ARENA_ARRAY(p->arena, ProfileRow, n + 1);
+    for (int i = 0; i < n; i++) {
+        each[i] = row_of(p, i);
         all_weights += each[i].weight_bytes;
     }
-    for (int i = 0; i < s->launches.n; i++) {
+    for (int i = 0; i < n; i++) {
         find_bound(&each[i], &r->machine, all_weights);
-        r->flops += each[i].flops;
-        r->roof_ms += each[i].roof_ms;
-        int k = s->o->nodes ? r->nrows : 0;
-        while (k < r->nrows && !same_kernel(&r->row[k], &each[i]))
-            k++;
-        if (k < r->nrows)
-            merge(s->arena, &r->row[k], &each[i]);
-        else
-            r->row[r->nrows++] = each[i];
+        add_row(p->arena, r, &each[i], apart);
     }
     qsort(r->row, (size_t)r->nrows, sizeof *r->row, compare_rows);
-    r->launches = s->launches.n;
-    r->runs = s->runs;
-    r->total_ms = median_of(s, run_ms, 0);
-    r->outside_ms = median_of(s, launch_ms, s->launches.n);
-}
-
-/* ---- everything ---- */
-
-static bool measure_open(Session *s, ProfileResult *r, int threads)
-{
-    const ingot_model *ports = s->tool.model.ports;
-    s->in = ARENA_ARRAY(s->arena, ingot_tensor, ports->n_inputs + 1);
-    s->out = ARENA_ARRAY(s->arena, ingot_tensor, ports->n_outputs + 1);
-    s->recorder.pool = threads > 1 ? ingot_pool_new(threads) : NULL;
-    ingot_set_parallel_for(s->tool.context, recorder_hook, &s->recorder);
-    bool ok = tool_feed(ports, &s->o->feed, s->in) && run_often(s);
-    if (ok) {
-        find_symbols(s);
-        machine_measure(&r->machine, threads, s->vector_bytes);
-        make_rows(s, r);
-    }
-    tool_unfeed(ports, s->in);
-    return ok;
-}
-
-static bool measure_compiled(Session *s, const char *so, const char *name, ProfileResult *r)
-{
-    int threads = s->o->threads ? (int)s->o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (!tool_open(so, name, 1, &s->tool))
-        return false;
-    bool ok = measure_open(s, r, threads);
-    tool_close(&s->tool);
-    ingot_pool_free(s->recorder.pool);
-    return ok;
 }
 
 bool profile_measure(Arena *a, const char *path, const ProfileOptions *o, ProfileResult *result)
 {
-    Session s = { .arena = a, .o = o };
-    ScratchDir dir;
-    TargetInfo target;
-    Diag d;
-    diag_init(&d, a, stderr);
-    *result = (ProfileResult){ .model = path };
-    if (!target_resolve(a, &d, NULL, o->build.cpu, &target) || !scratchdir_make(&dir))
+    enum { TIMED_MS = 1000 };
+    LaunchTimes t;
+    int threads = o->threads ? (int)o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    LaunchOptions l = { .build = &o->build, .feed = &o->feed, .threads = threads, .runs = o->runs, .timed_ms = TIMED_MS };
+    if (!launches_time(a, path, &l, &t))
         return false;
-    s.vector_bytes = target.vector_bytes;
-    const char *so = arena_printf(a, "%s/model.so", dir.path);
-    CompileOptions out = { .output = so, .kind = OUT_SO, .profile = &s.launches };
-    s.m = pipeline_import(a, &d, path, &o->build);
-    bool ok = s.m && pipeline_module(s.m, &o->build, &out) && measure_compiled(&s, so, path, result);
-    scratchdir_remove(&dir);
-    return ok;
+    *result = (ProfileResult){ .model = path, .launches = t.launches.n, .runs = t.runs, .total_ms = t.total_ms, .outside_ms = t.outside_ms };
+    machine_measure(&result->machine, threads, t.target.vector_bytes);
+    make_rows(&(Times){ a, &t }, result, o->nodes);
+    return true;
 }
