@@ -105,13 +105,14 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
     LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, "");
     DType type = contract_type(c->g);
     Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
-    LLVMValueRef b[8];
+    LLVMValueRef b[8], at_b[8];
     for (int p = 0; p < t->panels; p++) {
-        LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
-        b[p] = contract_operand(c->g, elements_load(cg, &c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
-        if (c->packed)
-            cg_prefetch(cg, cg_gep(cg, c->b.ptr, c->b.type, at), cg_i64(cg, PREFETCH_AHEAD));
+        at_b[p] = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
+        if (c->packed)              /* before the loads: between them it keeps LLVM from holding the sums in registers */
+            cg_prefetch(cg, cg_gep(cg, c->b.ptr, c->b.type, at_b[p]), cg_i64(cg, PREFETCH_AHEAD));
     }
+    for (int p = 0; p < t->panels; p++)
+        b[p] = contract_operand(c->g, elements_load(cg, &c->b, at_b[p], CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
     for (int r = 0; r < t->rows; r++) {
         LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, cg_i64(cg, r), c->row_step), k.index, "");
         LLVMValueRef a = cg_splat(cg, contract_operand(c->g, elements_load(cg, &c->a, at, 1, NULL), c->a.type, 1), CG_LANES);
