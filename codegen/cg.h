@@ -143,7 +143,8 @@ void loop_end(Codegen *cg, Loop *l);
 LLVMBasicBlockRef cg_block(Codegen *cg, const char *name);          /* appended to the current function */
 LLVMValueRef cg_gep(Codegen *cg, LLVMValueRef base, DType t, LLVMValueRef index);    /* address of element `index` */
 LLVMValueRef cg_gep_bytes(Codegen *cg, LLVMValueRef base, LLVMValueRef bytes);
-void cg_prefetch(Codegen *cg, LLVMValueRef address, LLVMValueRef ahead_bytes);
+/* Ask for the cache line there, into the first-level cache or only the second. */
+void cg_prefetch(Codegen *cg, LLVMValueRef address, bool first_level);
 
 /* ---- gen_kernel.c: KERNEL ops ---- */
 

@@ -157,6 +157,7 @@ typedef struct Contract {
     int64_t run_rows;               /* rows that lie side by side with row_step between them (a row of the image, or all); 0: only the run knows */
     LLVMValueRef row_step;          /* elements of a between such rows */
     LLVMValueRef panel_step, k_step;/* elements of b between panels, between k and k + 1 */
+    int64_t panel_rows, row_tiles;  /* of packed b: k from one panel to the next, tiles that read a panel one after the other; 0: only the run knows */
     Space space;                    /* of the result, for the epilogue */
     bool merged;                    /* space is [rows, cols] or their product; else indices are full */
     void (*sum)(struct Contract *c, Tile *t);    /* emits the runs of one tile by tile_accumulate */
@@ -172,6 +173,7 @@ struct Tile {
     LLVMValueRef col;               /* first column */
     LLVMValueRef b_start;           /* elements of b before this tile's first panel */
     LLVMValueRef a_start;           /* elements of a before the run of rows */
+    LLVMValueRef number;            /* of the row_tiles that read these panels; NULL: not counted */
     LLVMValueRef mask[8];           /* per panel: live columns, NULL all */
     LLVMValueRef acc[MAX_TILE];     /* variables, row-major */
 };

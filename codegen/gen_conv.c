@@ -150,6 +150,9 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     int64_t step = c.shape.panels * CG_LANES;
     Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows));
     Dim parts[5] = { dim_const(dims, k.groups), dim_const(dims, (k.cout + step - 1) / step), k.pointwise ? one : k.n, k.pointwise ? one : k.oh, blocks };
+    Dim row_tiles = dim_mul(dims, parts[2], dim_mul(dims, parts[3], blocks));
+    c.panel_rows = k.kh * k.kw * k.cin;
+    c.row_tiles = dim_is_const(row_tiles) ? row_tiles->k : 0;
     work->units = one;
     for (int i = 0; i < 5; i++)
         work->units = dim_mul(dims, work->units, parts[i]);
@@ -158,7 +161,9 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     Loop l = loop_begin(cg, begin, end, 1, "unit");
     split_index(g, l.index, 5, parts, part);
     LLVMValueRef col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "");
-    conv_columns(&c, &k, conv_tile(&c, &k, part, col, run), col, group_dim(g, run));
+    Tile at = conv_tile(&c, &k, part, col, run);
+    at.number = linear_offset(g, 3, parts + 2, part + 2);
+    conv_columns(&c, &k, at, col, group_dim(g, run));
     loop_end(cg, &l);
     g->space = NULL;
 }

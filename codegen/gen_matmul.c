@@ -103,6 +103,8 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     int64_t step = c.shape.panels * CG_LANES;
     Dim blocks = dim_ceil_div(dims, m.M, dim_const(dims, c.shape.rows)), groups = dim_ceil_div(dims, m.N, dim_const(dims, step));
     *work = (Work){ dim_mul(dims, m.batch, dim_mul(dims, blocks, groups)), dim_mulk(dims, m.K, c.shape.rows * c.shape.panels) };
+    c.panel_rows = dim_is_const(m.K) ? m.K->k : 0;
+    c.row_tiles = dim_is_const(blocks) ? blocks->k : 0;
     LLVMValueRef part[3];
     Loop l = loop_begin(cg, begin, end, 1, "unit");
     split_index(g, l.index, 3, (Dim[]){ m.batch, groups, blocks }, part);
@@ -111,6 +113,7 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     LLVMValueRef matrix = m.flat ? cg_i64(cg, 0) : batch_offset(g, m.b, m.y, part[0], c.packed ? dim_mul(dims, panels, panel) : dim_mul(dims, m.K, m.N));
     LLVMValueRef first = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c.shape.panels), "");
     at.b_start = LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c.panel_step, ""), "");
+    at.number = part[2];
     at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, m.M), ""), at.row, "");
     matmul_columns(&c, &m, at, group_dim(g, m.M));
     loop_end(cg, &l);

@@ -195,6 +195,7 @@ static void load_column(Step *s, LLVMValueRef j, LLVMValueRef *in)
     Codegen *cg = t->g->cg;
     bool edge = s->row[0];
     LLVMValueRef zero = LLVMConstNull(cg_compute_type(cg, DT_f32, CG_LANES)), x = LLVMBuildNSWAdd(cg->b, s->at.x, j, ""), col_ok = NULL;
+    LLVMValueRef ahead = LLVMBuildMul(cg->b, group_dim(t->g, t->k.c), cg_i64(cg, 2 * t->plan.m), "");
     if (edge)
         x = clamp(cg, x, group_dim(t->g, t->k.w), &col_ok);
     for (int i = 0; i < t->w.n; i++) {
@@ -202,7 +203,7 @@ static void load_column(Step *s, LLVMValueRef j, LLVMValueRef *in)
         LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, pixel_offset(t, s->at.image, y, x), s->col, "");
         in[i] = elements_load(cg, &t->x, offset, CG_LANES, s->mask);
         if (!edge)                  /* the same pixel of the tile after the next: no hardware prefetcher follows n rows at a time */
-            cg_prefetch(cg, cg_gep(cg, t->x.ptr, DT_f32, offset), LLVMBuildMul(cg->b, group_dim(t->g, t->k.c), cg_i64(cg, 2 * t->plan.m * (int64_t)sizeof(float)), ""));
+            cg_prefetch(cg, cg_gep(cg, t->x.ptr, DT_f32, LLVMBuildNSWAdd(cg->b, offset, ahead, "")), true);
         if (edge)
             in[i] = LLVMBuildSelect(cg->b, LLVMBuildAnd(cg->b, s->row_ok[i], col_ok, ""), in[i], zero, "");
     }
@@ -287,6 +288,7 @@ static void product_panels(Transform *t, LLVMValueRef position, LLVMValueRef b, 
     LLVMValueRef rows = LLVMBuildMul(cg->b, position, cg_i64(cg, t->plan.tiles), "");
     Loop l = loop_begin(cg, cg_i64(cg, 0), t->rows, c->shape.rows, "rows");
     Tile at = { .panels = panels, .row = l.index, .flat_row = LLVMBuildAdd(cg->b, rows, l.index, ""), .col = LLVMBuildMul(cg->b, first, cg_i64(cg, CG_LANES), "") };
+    at.number = LLVMBuildUDiv(cg->b, l.index, cg_i64(cg, c->shape.rows), "");
     at.a_start = LLVMBuildNSWMul(cg->b, rows, cg_i64(cg, t->v_row), "");
     at.b_start = LLVMBuildNSWAdd(cg->b, b, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
     contract_block(c, at, cg_i64(cg, t->plan.tiles));
@@ -397,6 +399,8 @@ static void open_contracts(Transform *t)
     t->product.row_step = cg_i64(cg, t->v_row);
     t->product.panel_step = cg_i64(cg, t->k.cin * CG_LANES);
     t->product.k_step = cg_i64(cg, CG_LANES);
+    t->product.panel_rows = t->k.cin;
+    t->product.row_tiles = (t->plan.tiles + t->product.shape.rows - 1) / t->product.shape.rows;
 }
 
 static void open_scratch(Transform *t, LLVMValueRef slot)

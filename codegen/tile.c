@@ -21,17 +21,21 @@ static int registers_per_panel(const TargetInfo *t, DType type)
     return (bytes + vector - 1) / vector;
 }
 
-/* Work of the inner loop per k, in instructions of which the machine starts two loads or one multiply-add per cycle, relative to the useful
- * multiply-adds: rows that fill no tile cost as much as full ones per k for loading b. */
-static double tile_cost(int64_t rows, TileShape s)
+/* Cycles of one step of k: two multiply-adds and two loads per cycle, b from the second-level cache, and a chain of multiply-adds behind every sum. */
+static double step_cycles(double rows, double panels, double registers)
+{
+    const double l2_bytes = 28, latency = 4, loop = 0.5;
+    double fma = rows * panels * registers / 2, loads = (panels * registers + rows) / 2, b = 4 * CG_LANES * panels / l2_bytes;
+    double most = fma > loads ? fma : loads;
+    most = most > b ? most : b;
+    return (most > latency ? most : latency) + loop;
+}
+
+/* Cycles per useful multiply-add of a panel: rows that fill no tile cost nearly as much as full ones. */
+static double tile_cost(int64_t rows, TileShape s, int registers)
 {
     int64_t full = rows / s.rows, left = rows % s.rows;
-    double cycles = 0;
-    for (int i = 0; i < 2; i++) {
-        int64_t r = i ? left : s.rows, n = i ? left > 0 : full;
-        double fma = (double)(r * s.panels), loads = s.panels + 0.5 * (double)r, best = fma > loads ? fma : loads;
-        cycles += (double)n * (best < 4 ? 4 : best);            /* latency of a chain of multiply-adds */
-    }
+    double cycles = (double)full * step_cycles(s.rows, s.panels, registers) + (left ? step_cycles((double)left, s.panels, registers) : 0);
     return cycles / (double)(rows * s.panels);
 }
 
@@ -47,14 +51,12 @@ TileShape tile_choose(const TargetInfo *t, DType type, int64_t rows, int64_t col
                 continue;
             TileShape s = { r, p };
             double waste = cols ? (double)((panels + p - 1) / p * p) / (double)panels : 1;
-            double cost = tile_cost(want, s) * waste;
+            double cost = tile_cost(want, s, per) * waste;
             if (cost < least - 1e-9 || (cost < least + 1e-9 && r * p > best.rows * best.panels))
                 least = cost, best = s;
         }
     return best;
 }
-
-/* ---- the inner loop ---- */
 
 static LLVMValueRef element_offset(Codegen *cg, LLVMValueRef base, LLVMValueRef n, LLVMValueRef step)
 {
@@ -80,18 +82,47 @@ LLVMValueRef contract_operand(Group *g, LLVMValueRef v, DType from, int lanes)
     return dtype_is_signed(from) ? LLVMBuildSExt(g->cg->b, v, type, "") : LLVMBuildZExt(g->cg->b, v, type, "");
 }
 
-/* Weights stream through once, from memory if the model is larger than the caches: so far ahead (bytes) they are asked for. Measured: a third off a layer
- * that memory limits, nothing on others. */
-enum { PREFETCH_AHEAD = 4096 };
+/* ---- asking for weights ahead ---- */
 
-void cg_prefetch(Codegen *cg, LLVMValueRef address, LLVMValueRef ahead_bytes)
+void cg_prefetch(Codegen *cg, LLVMValueRef address, bool first_level)
 {
-    enum { READ = 0, KEEP = 3, DATA = 1 };
+    enum { READ = 0, DATA = 1 };
     unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", strlen("llvm.prefetch"));
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(cg->mod, id, &cg->ptr, 1), ahead = cg_gep_bytes(cg, address, ahead_bytes);
-    LLVMValueRef arg[] = { ahead, LLVMConstInt(cg->i32, READ, false), LLVMConstInt(cg->i32, KEEP, false), LLVMConstInt(cg->i32, DATA, false) };
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(cg->mod, id, &cg->ptr, 1), near = LLVMConstInt(cg->i32, first_level ? 3 : 2, false);
+    LLVMValueRef arg[] = { address, LLVMConstInt(cg->i32, READ, false), near, LLVMConstInt(cg->i32, DATA, false) };
     LLVMBuildCall2(cg->b, LLVMIntrinsicGetType(cg->llvm, id, &cg->ptr, 1), fn, arg, 4, "");
 }
+
+/* Weights stream through once, from memory if the model is larger than the caches. Several row tiles read the same panels, the first of them from there:
+ * so that it does not wait while the others leave the memory idle, all of them together ask for the next panels, evenly. Where the number of tiles
+ * is not known, each asks for its own panels a little ahead. pos: k within the panel. Returns elements from the tile's own panel. */
+static LLVMValueRef prefetch_offset(const Tile *t, LLVMValueRef pos)
+{
+    enum { AHEAD = 64 };                            /* cache lines; measured */
+    const Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    LLVMValueRef lanes = cg_i64(cg, CG_LANES);
+    if (!t->number || !c->panel_rows || !c->row_tiles)
+        return LLVMBuildMul(cg->b, LLVMBuildAdd(cg->b, pos, cg_i64(cg, AHEAD), ""), lanes, "");
+    int shift = 0;
+    while (c->row_tiles >> (shift + 1))
+        shift++;
+    LLVMValueRef done = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, t->number, cg_i64(cg, c->panel_rows), ""), pos, "");
+    LLVMValueRef line = LLVMBuildLShr(cg->b, done, cg_i64(cg, shift), "");
+    return LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, line, lanes, ""), LLVMBuildMul(cg->b, c->panel_step, cg_i64(cg, t->panels), ""), "");
+}
+
+static void prefetch_panels(const Tile *t, LLVMValueRef b_offset, LLVMValueRef k)
+{
+    const Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    LLVMValueRef pos = LLVMBuildAdd(cg->b, LLVMBuildUDiv(cg->b, b_offset, cg_i64(cg, CG_LANES), ""), k, "");
+    LLVMValueRef at = LLVMBuildNSWAdd(cg->b, t->b_start, prefetch_offset(t, pos), "");
+    for (int p = 0; p < t->panels; p++)
+        cg_prefetch(cg, cg_gep(cg, c->b.ptr, c->b.type, element_offset(cg, at, cg_i64(cg, p), c->panel_step)), !t->number || !c->row_tiles);
+}
+
+/* ---- the inner loop ---- */
 
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length)
 {
@@ -105,14 +136,13 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
     LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, "");
     DType type = contract_type(c->g);
     Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
-    LLVMValueRef b[8], at_b[8];
+    LLVMValueRef b[8];
+    if (c->packed)                  /* before the loads: between them it keeps LLVM from holding the sums in registers */
+        prefetch_panels(t, b_offset, k.index);
     for (int p = 0; p < t->panels; p++) {
-        at_b[p] = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
-        if (c->packed)              /* before the loads: between them it keeps LLVM from holding the sums in registers */
-            cg_prefetch(cg, cg_gep(cg, c->b.ptr, c->b.type, at_b[p]), cg_i64(cg, PREFETCH_AHEAD));
+        LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
+        b[p] = contract_operand(c->g, elements_load(cg, &c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
     }
-    for (int p = 0; p < t->panels; p++)
-        b[p] = contract_operand(c->g, elements_load(cg, &c->b, at_b[p], CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
     for (int r = 0; r < t->rows; r++) {
         LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, cg_i64(cg, r), c->row_step), k.index, "");
         LLVMValueRef a = cg_splat(cg, contract_operand(c->g, elements_load(cg, &c->a, at, 1, NULL), c->a.type, 1), CG_LANES);
