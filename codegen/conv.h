@@ -8,6 +8,7 @@ typedef struct Conv {
     int64_t kh, kw, sh, sw, dh, dw, groups;
     int64_t cin, cout;              /* per group */
     Dim n, h, w, c, oh, ow, m;      /* of input and result; 1-D is h = 1 */
+    int64_t top, left;              /* pads, where conv_takes_pads; else 0 */
     bool pointwise;                 /* 1x1, stride 1: rows are all pixels */
     bool bytes;                     /* u8 with weights i8 */
 } Conv;
@@ -17,5 +18,6 @@ Conv conv_of(const Group *g);
 int64_t conv_run(const Conv *k);
 
 GenFn gen_winograd;                 /* where the attribute winograd says so */
+GenFn gen_depthwise;
 
 #endif

@@ -1,8 +1,8 @@
 /* gen_conv.c -- convolution, channels last, as tiles of (output pixels of one row) x (output channels).
  *
  * The input pixels under a filter row lie side by side in memory, so the sum over (kw, c) is one run of KW*C elements against packed weights; a tile
- * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Depthwise convolution runs lanes along the
- * channels. Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
+ * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Winograd's method and
+ * depthwise convolution have files of their own. Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
 #include "int8.h"
 
@@ -26,9 +26,12 @@ Conv conv_of(const Group *g)
     k.n = x->dim[0], k.c = x->dim[x->rank - 1], k.m = y->dim[y->rank - 1];
     k.h = naxes == 2 ? x->dim[1] : one, k.oh = naxes == 2 ? y->dim[1] : one;
     k.w = x->dim[naxes], k.ow = y->dim[naxes];
+    k.top = naxes == 2 ? a->pads.v[0] : 0;
+    k.left = a->pads.v[naxes - 1];
     if (k.kw == 1 && k.sw == 1 && dim_is(k.w, 1)) {     /* a column: let tiles run along it */
         k.kw = k.kh, k.sw = k.sh, k.dw = k.dh, k.w = k.h, k.ow = k.oh;
         k.kh = k.sh = k.dh = 1, k.h = k.oh = one;
+        k.left = k.top, k.top = 0;
     }
     k.pointwise = k.kh == 1 && k.kw == 1 && k.sh == 1 && k.sw == 1;
     k.bytes = x->dtype == DT_u8;
@@ -168,101 +171,14 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     g->space = NULL;
 }
 
-/* ---- depthwise ---- */
-
-enum { DEPTHWISE_PIXELS = 4 };
-
-typedef struct Depthwise {
-    Group *g;
-    Conv k;
-    int x, w, bias;
-    Space space;
-    LLVMValueRef line_in, line_out; /* first input pixel and first result pixel of this output row */
-} Depthwise;
-
-static LLVMValueRef depthwise_load(const Depthwise *d, LLVMValueRef pixel, int64_t down, int64_t right, LLVMValueRef col, LLVMValueRef mask)
-{
-    Codegen *cg = d->g->cg;
-    LLVMValueRef below = LLVMBuildNSWMul(cg->b, group_dim(d->g, d->k.w), cg_i64(cg, down), "");
-    LLVMValueRef at = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, pixel, below, ""), cg_i64(cg, right), "");
-    LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, at, group_dim(d->g, d->k.c), ""), col, "");
-    return operand_load(d->g, d->x, offset, CG_LANES, mask);
-}
-
-/* `count` neighbouring pixels from `ow` on, 16 channels from `col` on. */
-static void depthwise_pixels(Depthwise *d, LLVMValueRef ow, LLVMValueRef col, LLVMValueRef mask, int count)
-{
-    Group *g = d->g;
-    Codegen *cg = g->cg;
-    const Conv *k = &d->k;
-    int64_t wide = (k->groups + CG_LANES - 1) / CG_LANES * CG_LANES;
-    LLVMValueRef acc[DEPTHWISE_PIXELS], zero = LLVMConstNull(cg_compute_type(cg, g->operand[d->x]->type.dtype, CG_LANES));
-    LLVMValueRef init = d->bias >= 0 ? operand_load(g, d->bias, col, CG_LANES, mask) : zero;
-    LLVMValueRef pixel = LLVMBuildNSWAdd(cg->b, d->line_in, LLVMBuildMul(cg->b, ow, cg_i64(cg, k->sw), ""), "");
-    for (int i = 0; i < count; i++)
-        acc[i] = init;
-    for (int64_t h = 0; h < k->kh; h++)
-        for (int64_t w = 0; w < k->kw; w++) {
-            LLVMValueRef weight = operand_load(g, d->w, LLVMBuildAdd(cg->b, cg_i64(cg, (h * k->kw + w) * wide), col, ""), CG_LANES, NULL);
-            for (int i = 0; i < count; i++)
-                acc[i] = cg_fma(cg, depthwise_load(d, pixel, h * k->dh, w * k->dw + i * k->sw, col, mask), weight, acc[i]);
-        }
-    for (int i = 0; i < count; i++) {
-        const Type *t = &g->result->type;
-        LLVMValueRef row = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, d->line_out, ow, ""), cg_i64(cg, i), "");
-        Index at = index_new(g, t->rank);
-        split_index(g, row, t->rank - 1, t->dim, at.v);
-        at.v[t->rank - 1] = col;
-        at.lane[t->rank - 1] = 1;
-        LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(g, k->m), ""), col, "");
-        group_store(g, group_epilogue_masked(g, acc[i], &at, CG_LANES, mask), offset, CG_LANES, mask);
-    }
-}
-
-static void depthwise_row(Depthwise *d, LLVMValueRef col, LLVMValueRef mask)
-{
-    Codegen *cg = d->g->cg;
-    LLVMValueRef ow = group_dim(d->g, d->k.ow), whole = LLVMBuildAnd(cg->b, ow, cg_i64(cg, -DEPTHWISE_PIXELS), "");
-    Loop l = loop_begin(cg, cg_i64(cg, 0), whole, DEPTHWISE_PIXELS, "pixels");
-    depthwise_pixels(d, l.index, col, mask, DEPTHWISE_PIXELS);
-    loop_end(cg, &l);
-    l = loop_begin(cg, whole, ow, 1, "pixel");
-    depthwise_pixels(d, l.index, col, mask, 1);
-    loop_end(cg, &l);
-}
-
-static void conv_depthwise(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
-{
-    Codegen *cg = g->cg;
-    Depthwise d = { .g = g, .k = conv_of(g), .x = group_operand(g, node_in(g->anchor, 0)), .w = group_operand(g, node_in(g->anchor, 1)) };
-    d.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
-    *work = (Work){ dim_mul(cg->m->dims, d.k.n, d.k.oh), dim_mulk(cg->m->dims, d.k.ow, d.k.groups * d.k.kh * d.k.kw / 4 + 1) };
-    int64_t whole = d.k.groups / CG_LANES * CG_LANES;
-    LLVMValueRef part[2];
-    Loop l = loop_begin(cg, begin, end, 1, "row");
-    split_index(g, l.index, 2, (Dim[]){ d.k.n, d.k.oh }, part);
-    LLVMValueRef in_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, d.k.h), ""), LLVMBuildMul(cg->b, part[1], cg_i64(cg, d.k.sh), ""), "");
-    d.line_in = LLVMBuildNSWMul(cg->b, in_row, group_dim(g, d.k.w), "");
-    d.line_out = LLVMBuildNSWMul(cg->b, l.index, group_dim(g, d.k.ow), "");
-    if (whole) {
-        Loop c = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, whole), CG_LANES, "channels");
-        depthwise_row(&d, c.index, NULL);
-        loop_end(cg, &c);
-    }
-    if (whole < d.k.groups)
-        depthwise_row(&d, cg_i64(cg, whole), lane_mask(cg, cg_i64(cg, d.k.groups - whole)));
-    loop_end(cg, &l);
-}
-
 bool gen_conv(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
     if (NODE_ATTR(g->anchor, conv)->winograd.n)
         return gen_winograd(g, begin, end, work);
     if (!conv_is_fast(g))
         return gen_conv_any(g, begin, end, work);
-    if (conv_is_depthwise(g))
-        (contract_of_bytes(g) ? gen_depthwise_int8 : conv_depthwise)(g, begin, end, work);
-    else
-        conv_tiles(g, begin, end, work);
+    if (conv_is_depthwise(g) && !contract_of_bytes(g))
+        return gen_depthwise(g, begin, end, work);
+    (conv_is_depthwise(g) ? gen_depthwise_int8 : conv_tiles)(g, begin, end, work);
     return true;
 }

@@ -24,7 +24,6 @@ typedef struct Transform {
     Contract product;               /* one of the n*n matrix products */
     Elements x, v, p;               /* input; this unit's scratch: transformed tiles, products */
     int64_t v_row, p_row;           /* elements between tiles */
-    int64_t top, left;              /* pads */
     Dim down, across, total;        /* tiles per column and row of an image, and of all images */
     LLVMValueRef live, rows;        /* tiles of this block, and rows of the products that have them */
 } Transform;
@@ -248,8 +247,8 @@ static void transform_block(Transform *t, LLVMValueRef first)
     Loop l = loop_begin(cg, cg_i64(cg, 0), t->rows, 1, "tile_in");
     LLVMValueRef tile = LLVMBuildAdd(cg->b, first, l.index, "");
     Place at = place_of(t, LLVMBuildSelect(cg->b, less(cg, last, tile), last, tile, ""));
-    at.y = LLVMBuildSub(cg->b, at.y, cg_i64(cg, t->top), "");
-    at.x = LLVMBuildSub(cg->b, at.x, cg_i64(cg, t->left), "");
+    at.y = LLVMBuildSub(cg->b, at.y, cg_i64(cg, t->k.top), "");
+    at.x = LLVMBuildSub(cg->b, at.x, cg_i64(cg, t->k.left), "");
     LLVMValueRef whole = LLVMBuildAnd(cg->b, inside(cg, at.y, t->w.n, group_dim(t->g, t->k.h)), inside(cg, at.x, t->w.n, group_dim(t->g, t->k.w)), "");
     Branch b = branch_begin(cg, whole);
     transform_tile(t, &at, l.index, false);
@@ -416,7 +415,7 @@ static Transform transform_of(Group *g)
 {
     DimTable *dims = g->cg->m->dims;
     const Attr_conv *a = NODE_ATTR(g->anchor, conv);
-    Transform t = { .g = g, .k = conv_of(g), .plan = winograd_plan(a), .top = a->pads.v[0], .left = a->pads.v[1] };
+    Transform t = { .g = g, .k = conv_of(g), .plan = winograd_plan(a) };
     t.w = winograd_matrices(t.plan.m);
     t.x = operand_elements(g, group_operand(g, node_in(g->anchor, 0)));
     t.v_row = winograd_row(t.k.cin);

@@ -1,5 +1,6 @@
 /* pack.c -- constant weights laid out for the micro-kernels when the file is written, see pack_operand in gen.h. */
 #include "int8.h"
+#include "conv_pads.h"
 #include "winograd.h"
 
 #include <string.h>
@@ -119,14 +120,6 @@ static uint64_t pack_winograd(Codegen *cg, const Tensor *t, const WinogradPlan *
     return weights_add(cg->weights, t, bytes, write_winograd, (int64_t[4]){ p->m, p->panels });
 }
 
-/* One filter per channel: lanes run along the channels. */
-static bool has_one_input_channel(const Group *g)
-{
-    const Type *w = &node_in(g->anchor, 1)->type;
-    int64_t group = NODE_ATTR(g->anchor, conv)->group;
-    return group > 1 && dim_is(w->dim[1], 1) && dim_is(w->dim[0], group);
-}
-
 bool conv_is_fast(const Group *g)
 {
     if (!g->anchor || g->anchor->op != OP_conv)
@@ -135,13 +128,13 @@ bool conv_is_fast(const Group *g)
     int rank = node_out(g->anchor)->type.rank, w = group_operand(g, node_in(g->anchor, 1));
     bool fast = a->channels_last && (rank == 3 || rank == 4) && w >= 0 && value_constant(g->operand[w]);
     for (int i = 0; i < a->pads.n; i++)
-        fast &= a->winograd.n || a->pads.v[i] == 0;     /* Winograd's transform looks for the edges itself */
-    return fast && (dtype_is_float(g->operand[w]->type.dtype) || contract_of_bytes(g) || !has_one_input_channel(g));
+        fast &= a->pads.v[i] == 0 || conv_takes_pads(g->anchor);
+    return fast && (dtype_is_float(g->operand[w]->type.dtype) || contract_of_bytes(g) || !conv_is_one_per_channel(g->anchor));
 }
 
 bool conv_is_depthwise(const Group *g)
 {
-    return conv_is_fast(g) && has_one_input_channel(g);
+    return conv_is_fast(g) && conv_is_one_per_channel(g->anchor);
 }
 
 static uint64_t pack_constant(const Group *g, const Tensor *t)
@@ -153,7 +146,7 @@ static uint64_t pack_constant(const Group *g, const Tensor *t)
         return pack_conv_int8(g, t);
     const Attr_conv *a = NODE_ATTR(g->anchor, conv);
     WinogradPlan p = winograd_plan(a);
-    return p.m ? pack_winograd(g->cg, t, &p) : pack_conv(g->cg, t, a->group, has_one_input_channel(g));
+    return p.m ? pack_winograd(g->cg, t, &p) : pack_conv(g->cg, t, a->group, conv_is_one_per_channel(g->anchor));
 }
 
 int pack_operand(const Group *g, uint64_t *offset)

@@ -4,12 +4,13 @@
  *                                                                   %2 = conv(%1, %w) {pads=[0,0,0,0], channels_last=true}
  *
  * So the kernel of a convolution never asks whether it is inside its input. A negative pad is a crop, which `pad` does too. Pools keep theirs: an
- * average must know what is padding. conv_transpose keeps them: there they cut the result. A convolution by Winograd's method keeps them too: its transform
- * looks for the edges.
+ * average must know what is padding. conv_transpose keeps them: there they cut the result. What looks for the edges itself keeps them too
+ * (conv_pads.h).
  *
  * Needs: laid_out. Keeps: everything.
  */
 #include "build.h"
+#include "conv_pads.h"
 #include "pass_util.h"
 
 static bool has_pads(const Attr_conv *a)
@@ -48,7 +49,7 @@ static bool split_graph(Module *m, Graph *g)
         for (int i = node_bodies(n, body); i-- > 0;)
             if (!split_graph(m, body[i]))
                 return false;
-        if (n->op == OP_conv && NODE_ATTR(n, conv)->channels_last && !NODE_ATTR(n, conv)->winograd.n && has_pads(NODE_ATTR(n, conv)) && rewrite_allowed(m, "explicit_pad", n) &&
+        if (n->op == OP_conv && NODE_ATTR(n, conv)->channels_last && !conv_takes_pads(n) && has_pads(NODE_ATTR(n, conv)) && rewrite_allowed(m, "explicit_pad", n) &&
             !split(m, n))
             return false;
     }
