@@ -114,7 +114,9 @@ typedef struct Work {
 } Work;
 
 typedef bool GenFn(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work);
-GenFn gen_map, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose;
+GenFn gen_map, gen_pad, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose;
+
+/* gen_pad emits nothing and returns false where it does not apply: gen_map does. */
 
 /* gen_run.c: emit everything of cg->m into cg->mod. */
 bool gen_module(Codegen *cg);

@@ -17,6 +17,7 @@ typedef struct Depthwise {
     int x, w, bias;
     Val line_in, line_out;          /* first input pixel and first result pixel of this row of the result */
     Val col, mask;                  /* first channel; live channels, NULL all */
+    Contract *result;               /* pixels x channels */
 } Depthwise;
 
 /* ---- operands ---- */
@@ -31,24 +32,30 @@ static Val load_pixel(const Depthwise *d, Val pixel, int64_t down, int64_t right
     return operand_load(d->g, d->x, offset, CG_LANES, d->mask);
 }
 
-/* lanes of x and y alternating, in pieces of `piece`. */
-static Val interleave(Codegen *cg, Val x, Val y, unsigned piece)
+static Val shuffle(Codegen *cg, Val x, Val y, unsigned n, unsigned (*from)(unsigned))
 {
     Val lane[4 * CG_LANES];
-    unsigned n = LLVMGetVectorSize(LLVMTypeOf(x));
-    for (unsigned i = 0; i < 2 * n; i++) {
-        unsigned from = i / (2 * piece) * piece + i % piece;
-        lane[i] = LLVMConstInt(cg->i32, i / piece % 2 ? n + from : from, false);
-    }
-    return LLVMBuildShuffleVector(cg->b, x, y, LLVMConstVector(lane, 2 * n), "");
+    for (unsigned i = 0; i < n; i++)
+        lane[i] = LLVMConstInt(cg->i32, from(i), false);
+    return LLVMBuildShuffleVector(cg->b, x, y, LLVMConstVector(lane, n), "");
 }
 
+static unsigned same(unsigned i) { return i; }
+static unsigned transposed_words(unsigned i) { return i % 4 * 4 + i / 4; }                      /* 4x4 of all the words */
+static unsigned transposed_bytes(unsigned i) { return i / 16 * 16 + i % 4 * 4 + i % 16 / 4; }   /* 4x4 within every four words */
+
+/* In two steps that vector units have: words across the register, then bytes within its parts. */
 static Val interleave_four(Codegen *cg, Val *x)
 {
     Val zero = LLVMConstNull(LLVMVectorType(cg->i8, CG_LANES));
     for (int i = 0; i < 4; i++)
         x[i] = x[i] ? x[i] : zero;
-    return interleave(cg, interleave(cg, x[0], x[1], 1), interleave(cg, x[2], x[3], 1), 2);
+    Val half[2] = { shuffle(cg, x[0], x[1], 2 * CG_LANES, same), shuffle(cg, x[2], x[3], 2 * CG_LANES, same) };
+    Val all = shuffle(cg, half[0], half[1], 4 * CG_LANES, same);
+    Val words = LLVMBuildBitCast(cg->b, all, LLVMVectorType(cg->i32, CG_LANES), "");
+    words = shuffle(cg, words, LLVMGetPoison(LLVMTypeOf(words)), CG_LANES, transposed_words);
+    Val bytes = LLVMBuildBitCast(cg->b, words, LLVMTypeOf(all), "");
+    return shuffle(cg, bytes, LLVMGetPoison(LLVMTypeOf(bytes)), 4 * CG_LANES, transposed_bytes);
 }
 
 /* Weights of filter row h, columns 4*chunk and on, for the 16 channels. */
@@ -76,20 +83,6 @@ static Val start(const Depthwise *d)
     if (d->bias < 0)
         return LLVMConstNull(LLVMVectorType(d->g->cg->i32, CG_LANES));
     return operand_load(d->g, d->bias, d->col, CG_LANES, d->mask);
-}
-
-static void store(const Depthwise *d, Val acc, Val ow)
-{
-    Group *g = d->g;
-    Codegen *cg = g->cg;
-    const Type *t = &g->result->type;
-    Val row = LLVMBuildNSWAdd(cg->b, d->line_out, ow, "");
-    Index at = index_new(g, t->rank);
-    split_index(g, row, t->rank - 1, t->dim, at.v);
-    at.v[t->rank - 1] = d->col;
-    at.lane[t->rank - 1] = 1;
-    Val offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(g, d->k.m), ""), d->col, "");
-    group_store(g, group_epilogue_masked(g, acc, &at, CG_LANES, d->mask), offset, CG_LANES, d->mask);
 }
 
 /* The filter columns 4*chunk and on meet the pixels from `pixel` on; a pixel more if the next result shares them. */
@@ -120,7 +113,7 @@ static void emit_results(const Depthwise *d, Val ow, int count)
                 acc[1] = int8_dot(cg, acc[1], x, move_on(cg, w));
         }
     for (int i = 0; i < count; i++)
-        store(d, acc[i], LLVMBuildNSWAdd(cg->b, ow, cg_i64(cg, i), ""));
+        contract_store(d->result, acc[i], LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, d->line_out, ow, ""), cg_i64(cg, i), ""), d->col, d->mask);
 }
 
 static void emit_row(Depthwise *d, Val col, Val mask)
@@ -146,6 +139,9 @@ void gen_depthwise_int8(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wo
     Depthwise d = { .g = g, .k = conv_of(g), .x = group_operand(g, node_in(g->anchor, 0)), .w = group_operand(g, node_in(g->anchor, 1)) };
     d.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     *work = (Work){ dim_mul(cg->m->dims, d.k.n, d.k.oh), dim_mulk(cg->m->dims, d.k.ow, d.k.groups * d.k.kh * d.k.kw / 8 + 1) };
+    Contract result = { .g = g, .rows = dim_mul(cg->m->dims, work->units, d.k.ow), .cols = d.k.m };
+    contract_open(&result);
+    d.result = &result;
     int64_t whole = d.k.groups / CG_LANES * CG_LANES;
     Val part[2];
     Loop l = loop_begin(cg, begin, end, 1, "row");
@@ -161,4 +157,5 @@ void gen_depthwise_int8(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wo
     if (whole < d.k.groups)
         emit_row(&d, cg_i64(cg, whole), lane_mask(cg, cg_i64(cg, d.k.groups - whole)));
     loop_end(cg, &l);
+    g->space = NULL;
 }

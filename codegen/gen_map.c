@@ -5,7 +5,8 @@
  *         for the columns left
  *
  * Columns run along the last dim where reads allow it. Where they do not (a transpose), they run along a dim whose reads are contiguous, and the
- * 16 results are stored one by one. A group whose result is a concat is copied part by part instead, so that the inner loops stay contiguous.
+ * 16 results are stored one by one. A group whose result is a concat is copied part by part instead, so that the inner loops stay contiguous; one whose
+ * result is a pad likewise (gen_pad.c), if what it pads is a plain run.
  */
 #include "gen.h"
 
@@ -193,6 +194,8 @@ bool gen_map(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
         g->space = NULL;
         return map_concat(g, v->def, begin, end, work);
     }
+    if (v->def->op == OP_pad && group_operand(g, v) < 0 && gen_pad(g, begin, end, work))
+        return true;
     MapSpace s;
     open_space(g, v, &s);
     map_rows(g, v, &s, begin, end, work);

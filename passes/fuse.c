@@ -9,8 +9,9 @@
  *                                                           }} : f32[1,8,8,16]
  *
  * The groups, which are what codegen knows how to make a kernel of:
- *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue)
- *   pool          the same behind a pool
+ *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue); other operands of the epilogue are made
+ *                 of bytes inside, where they are made of bytes
+ *   pool          the same behind a pool, and bytes converted before it
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
  *   map           elementwise nodes, movement, and reshape between them, where nothing is computed more often than before. Movement that takes
  *                 neighbours along the last axis apart is not mixed with computation, which would lose its vectors; a concat is, if it comes last.
@@ -190,6 +191,17 @@ static Node *next_in_epilogue(const Fuse *f, const Group *s, const Type *shape)
     return best;
 }
 
+/* Bytes as numbers, for nodes that can make numbers of bytes themselves: bytes are less to store. */
+static bool is_better_read_as_bytes(const Node *n)
+{
+    if (n->op != OP_cast || dtype_bytes(n->in[0].val->type.dtype) != 1 || dtype_bytes(node_out(n)->type.dtype) == 1)
+        return false;
+    FOR_EACH_USE(u, node_out(n))
+        if (!fits_map(u->user) && !is_reduction(u->user) && u->user->op != OP_pool)
+            return false;
+    return true;
+}
+
 /* Nodes are taken one by one; the group ends at the last point where it had one result. Members before `from` are the anchor's prologue. */
 static void grow_epilogue(const Fuse *f, Group *s, const Node *anchor)
 {
@@ -201,6 +213,8 @@ static void grow_epilogue(const Fuse *f, Group *s, const Node *anchor)
             good = s->n;
     }
     s->n = good;
+    if (s->n > 1 && is_better_read_as_bytes(s->member[s->n - 1]))
+        s->n--;
 }
 
 static void grow_prologue(const Fuse *f, Group *s, const Type *shape)
@@ -210,6 +224,38 @@ static void grow_prologue(const Fuse *f, Group *s, const Type *shape)
             Value *v = s->member[i]->in[k].val;
             if (v && op_is_elementwise(v->def->op) && has_room(s, v->def) && !is_taken(f, v->def) && !contains(s, v->def) &&
                 same_shape(&v->type, shape) && used_inside_only(s, v))
+                s->member[s->n++] = v->def;
+        }
+}
+
+/* ---- bytes read where the numbers are wanted ---- */
+
+/* A number made of one byte and constants, cheaply: a quarter of the memory to read. */
+static bool is_made_of_bytes(const Value *v, const Type *shape)
+{
+    const Node *n = v->def;
+    if (!op_is_elementwise(n->op) || !same_shape(&v->type, shape) || !(is_cheap(n) || n->op == OP_bitcast))
+        return false;
+    if (n->op == OP_cast)
+        return dtype_bytes(n->in[0].val->type.dtype) == 1;
+    for (int i = 0, large = 0; i < n->nin; i++)
+        if (!value_constant(n->in[i].val) && (large++ || !is_made_of_bytes(n->in[i].val, shape)))
+            return false;
+    return true;
+}
+
+/* Operands of an epilogue, and of a pool that is fed by a conversion only, that are made of bytes. No path leads from the group to them: all that leaves
+ * it is its last result. */
+static void grow_byte_operands(const Fuse *f, Group *s, const Node *anchor)
+{
+    for (int i = 0; i < s->n; i++)              /* the list grows while it is walked */
+        for (int k = 0; k < s->member[i]->nin; k++) {
+            Value *v = s->member[i]->in[k].val;
+            bool in_window = s->member[i] == anchor;
+            if (!v || is_taken(f, v->def) || contains(s, v->def) || !has_room(s, v->def) || !used_inside_only(s, v))
+                continue;
+            if (in_window ? anchor->op == OP_pool && v->def->op == OP_cast && dtype_bytes(v->def->in[0].val->type.dtype) == 1
+                          : is_made_of_bytes(v, &node_out(anchor)->type))
                 s->member[s->n++] = v->def;
         }
 }
@@ -385,11 +431,22 @@ static bool read_at_one_place(const Map *m, const Value *v)
     return true;
 }
 
+/* Numbers made bytes where they are computed are less to move. */
+static bool ends_computation(const Node *n)
+{
+    if (n->op != OP_cast || dtype_bytes(node_out(n)->type.dtype) != 1 || dtype_bytes(n->in[0].val->type.dtype) == 1)
+        return false;
+    const Node *from = n->in[0].val->def;
+    return computes(from) || (from->op == OP_bitcast && computes(from->in[0].val->def));
+}
+
 static void consider_producer(const Fuse *f, Map *m, int i, int k)
 {
     const Node *reader = m->s.member[i];
     Value *v = reader->in[k].val;
     if (!v || !fits_map(v->def) || is_taken(f, v->def) || contains(&m->s, v->def) || !has_room(&m->s, v->def))
+        return;
+    if (m->scatters && ends_computation(v->def))
         return;
     if ((m->computes || computes(v->def)) && (m->scatters || scatters(v->def)))
         return;
@@ -442,6 +499,7 @@ static bool fuse_around(Fuse *f, bool (*is_anchor)(const Node *))
         if (is_reduction(anchor[i]))
             grow_prologue(f, &s, &anchor[i]->in[0].val->type);
         grow_epilogue(f, &s, anchor[i]);
+        grow_byte_operands(f, &s, anchor[i]);
         if (!make_fused(f, &s))
             return false;
     }

@@ -12,8 +12,10 @@
  *   concat           quantised: a concat of quantised parts
  *   quantised        the scale goes into a factor that is there already; then, in bytes b = ratio + zero:
  *
- *     clip(ratio, least - zero, most - zero) + 1.5 * 2^23    rounds half to even, as every f32 addition does; the low byte of the f32's bits is
- *                                                            the integer, to which the zero is added
+ *     ratio + 1.5 * 2^23     rounds half to even, as every f32 addition does (and what is too large for that stays too large); clipped, the low
+ *                            byte of the f32's bits is the integer, to which the zero is added
+ *
+ * After that, bytes whose only reader wants the numbers again are not made at all.
  *
  * i8 becomes u8 with a zero that is 128 higher, and bytes that are quantised to what they were stay as they are.
  *
@@ -82,7 +84,7 @@ static bool sink_through(Module *m, Node *n, bool *done)
     if (!r)
         return false;
     value_replace(node_out(n), r);
-    node_erase(n);
+    node_erase_dead(n);
     *done = true;
     return true;
 }
@@ -131,14 +133,14 @@ static bool sum_bytes(Module *m, Node *n, bool *done)
     if (!y)
         return false;
     value_replace(node_out(n), y);
-    node_erase(n);
+    node_erase_dead(n);
     *done = true;
     return true;
 }
 
 /* ---- quantised ---- */
 
-enum { DEEP = 8 };
+enum { DEEP = 8, ROUNDER = 0xc00000 };     /* nodes that a factor may travel; 1.5 * 2^23 */
 
 typedef struct Scaler {
     Module *m;
@@ -203,7 +205,7 @@ static Value *unchanged(Module *m, const Quantised *q, Value *v, double scale, B
 
 static Value *u8_of_ratio(Builder *b, Value *ratio, double least, double most, int64_t zero)
 {
-    Value *rounded = mk_add(b, mk_clip(b, ratio, least, most), mk_scalar(b, DT_f32, 0x1.8p23));
+    Value *rounded = mk_clip(b, mk_add(b, ratio, mk_scalar(b, DT_f32, ROUNDER)), ROUNDER + least, ROUNDER + most);
     Value *byte = mk_cast_to(b, mk_bitcast(b, IN(rounded), (Attr_bitcast){ .to = DT_i32 }), DT_u8);
     return zero ? mk_add(b, byte, mk_scalar(b, DT_u8, (double)zero)) : byte;
 }
@@ -254,7 +256,63 @@ static bool quantise(Module *m, Node *n, bool *done)
     if (!y)
         return false;
     value_replace(node_out(n), y);
-    node_erase(n);
+    node_erase_dead(n);
+    *done = true;
+    return true;
+}
+
+/* ---- bytes that are numbers again at once ---- */
+
+/* The f32 that u8_of_ratio takes the low byte of: a whole number more than the rounder. */
+static Value *rounded_behind(const Value *u)
+{
+    double k;
+    const Node *n = u->def->op == OP_add && u->type.dtype == DT_u8 && value_constant(u->def->in[1].val) ? u->def->in[0].val->def : u->def;
+    if (n->op != OP_cast || node_out(n)->type.dtype != DT_u8 || n->in[0].val->def->op != OP_bitcast)
+        return NULL;
+    Value *v = n->in[0].val->def->in[0].val;
+    if (v->type.dtype != DT_f32 || v->def->op != OP_min || v->def->in[0].val->def->op != OP_max)
+        return NULL;
+    const Node *add = v->def->in[0].val->def->in[0].val->def;
+    return add->op == OP_add && value_scalar_f64(add->in[1].val, &k) && k == ROUNDER ? v : NULL;
+}
+
+/* mul(sub(rounded, rounder), scale): such a value is never bytes. */
+static bool stays_number(const Value *v)
+{
+    double k;
+    const Node *sub = v->def->op == OP_mul ? v->def->in[0].val->def : v->def;
+    return sub->op == OP_sub && value_scalar_f64(sub->in[1].val, &k) && k == ROUNDER;
+}
+
+/* The only reader goes on computing in the same kernel. Of two values that it reads, one comes from another kernel, and is better stored as bytes. */
+static bool read_at_once(const Value *v)
+{
+    const Node *user = value_only_user(v);
+    if (!user || (!op_is_elementwise(user->op) && user->op != OP_return))
+        return false;
+    for (int i = 0; i < user->nin; i++)
+        if (user->in[i].val != v && stays_number(user->in[i].val))
+            return false;
+    return true;
+}
+
+/* Between rounding and the numbers nothing need become bytes, if nobody else wants them. */
+static bool stay_numbers(Module *m, Node *n, bool *done)
+{
+    Bytes x;
+    double zero = 0;
+    if (n->op != OP_mul || !read_at_once(node_out(n)) || !bytes_match(m, node_out(n), &x) || x.moving_zero || !value_only_user(x.x))
+        return true;
+    Value *v = rounded_behind(x.x);
+    if (!v || (x.x->def->op == OP_add && !value_scalar_f64(x.x->def->in[1].val, &zero)) || zero != (double)x.zero || !rewrite_allowed(m, "quant_stay", n))
+        return true;
+    Builder b = { m, n->graph, n, n->loc };
+    Value *y = mk_mul(&b, mk_sub(&b, v, mk_scalar(&b, DT_f32, ROUNDER)), x.scale);
+    if (!y)
+        return false;
+    value_replace(node_out(n), y);
+    node_erase_dead(n);
     *done = true;
     return true;
 }
@@ -274,7 +332,7 @@ static bool read_behind_flip(Module *m, Node *n, bool *done)
     if (!y)
         return false;
     value_replace(node_out(n), y);
-    node_erase(n);
+    node_erase_dead(n);
     *done = true;
     return true;
 }
@@ -283,21 +341,28 @@ static bool read_behind_flip(Module *m, Node *n, bool *done)
 
 typedef bool Step(Module *m, Node *n, bool *done);
 
-static bool quant_graph(Module *m, Graph *g)
+static bool bytes_or_nothing(Module *m, Node *n, bool *done)
 {
     static Step *const step[] = { quant_contract, sink_through, sum_bytes, quantise, read_behind_flip };
+    for (size_t i = 0; !*done && i < sizeof step / sizeof *step; i++)
+        if (!step[i](m, n, done))
+            return false;
+    return true;
+}
+
+static bool walk(Module *m, Graph *g, Step *step)
+{
     FOR_EACH_NODE_SAFE(n, g) {
         bool done = false;
-        if (n->op == OP_if && (!quant_graph(m, NODE_ATTR(n, if)->then_graph) || !quant_graph(m, NODE_ATTR(n, if)->else_graph)))
+        if (n->op == OP_if && (!walk(m, NODE_ATTR(n, if)->then_graph, step) || !walk(m, NODE_ATTR(n, if)->else_graph, step)))
             return false;
-        for (size_t i = 0; !done && i < sizeof step / sizeof *step; i++)
-            if (!step[i](m, n, &done))
-                return false;
+        if (!step(m, n, &done))
+            return false;
     }
     return true;
 }
 
 bool pass_quant(Module *m)
 {
-    return quant_graph(m, m->graph);
+    return walk(m, m->graph, bytes_or_nothing) && walk(m, m->graph, stay_numbers);
 }

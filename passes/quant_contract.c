@@ -308,7 +308,7 @@ bool quant_contract(Module *m, Node *n, bool *done)
     if (!y)
         return false;
     value_replace(node_out(n), y);
-    node_erase(n);
+    node_erase_dead(n);
     *done = true;
     return true;
 }
