@@ -14,7 +14,7 @@
 
 #include "cg.h"
 
-enum { MAX_OPERANDS = 64, MAX_MEMO = 512 };
+enum { MAX_OPERANDS = 64, MAX_MEMO = 512, MAX_TABLES = 8 };
 
 typedef struct Index {
     int rank;
@@ -31,6 +31,12 @@ typedef struct Space {
     Dim stride[MAX_OPERANDS][MAX_RANK];     /* of operand k along each merged dim, in elements; 0 where it broadcasts */
     Dim maybe_one[MAX_OPERANDS][MAX_RANK];  /* operand's own size where only the run tells whether it broadcasts, else NULL */
 } Space;
+
+/* A byte as a function of another (byte_table.c). */
+typedef struct ByteTable {
+    const Value *result, *source;   /* source NULL: it is none, or not worth it */
+    LLVMValueRef table;             /* address of 256 bytes */
+} ByteTable;
 
 typedef struct Group {
     Codegen *cg;
@@ -51,6 +57,8 @@ typedef struct Group {
     const Value *given_value;       /* the anchor's result: not computed but given ... */
     LLVMValueRef given;             /* ... as this compute value */
     LLVMValueRef mask;              /* lanes that operands may be read under, NULL: all */
+    int ntables;
+    ByteTable table[MAX_TABLES];
     int nmemo, next_index_id;
     struct { const Value *v; int index_id, lanes; LLVMValueRef val; } memo[MAX_MEMO];
 } Group;
@@ -68,6 +76,8 @@ LLVMValueRef group_load(Group *g, const Value *v, const Index *at, int lanes);
 /* True if group_load of v with the last dim along the lanes needs only contiguous or uniform memory reads. */
 bool group_lanes_ok(Group *g, const Value *v);
 bool group_lanes_ok_along(Group *g, const Value *v, int dim);       /* another dim, in the full space */
+/* The same for bytes that are a long function of bytes, by a table (byte_table.c); NULL: they are not. */
+LLVMValueRef byte_table_load(Group *g, const Value *v, const Index *at, int lanes);
 /* Store a compute value of the result's dtype to element `offset` (i64) of the result; mask (<lanes x i1>) may be NULL. */
 void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask);
 /* Store CG_LANES values to elements offset, offset + stride, ... */

@@ -435,8 +435,9 @@ static LLVMValueRef compute(Group *g, const Value *v, const Index *at, int lanes
     }
     if (n->op == OP_constant)
         return load_constant(g, v, at, lanes);
+    LLVMValueRef looked_up = byte_table_load(g, v, at, lanes);
     const Movement *move = &movement_table[n->op];
-    return (move->load ? move->load : load_pointwise)(g, n, at, lanes);
+    return looked_up ? looked_up : (move->load ? move->load : load_pointwise)(g, n, at, lanes);
 }
 
 LLVMValueRef group_load(Group *g, const Value *v, const Index *at, int lanes)
