@@ -48,6 +48,7 @@ typedef struct Group {
     Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
     Value *result;                  /* inner value that is stored (a bare node: its result) */
     bool elementwise;               /* apart from the anchor, only EW, cast, bitcast */
+    const struct Beats *beats;      /* set by the generator of a kernel that has them, else NULL */
     /* while emitting */
     LLVMValueRef args, context;
     LLVMValueRef scratch;           /* working memory (owner->scratch), NULL: the node has none */
@@ -123,8 +124,15 @@ typedef struct Work {
     Dim cost;                       /* rough scalar operations per unit, for deciding about threads */
 } Work;
 
+/* Of a kernel that runs steps which depend on each other (gen_recurrent.c): another way to run it, where threads share every step. */
+typedef struct Beats {
+    LLVMValueRef fn;                /* kernel that runs one beat, whose number it finds at the head of the node's scratch memory */
+    Dim count;                      /* beats are numbered -1 .. count-1 */
+    Work work;                      /* of one beat */
+} Beats;
+
 typedef bool GenFn(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work);
-GenFn gen_map, gen_pad, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose;
+GenFn gen_map, gen_pad, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose, gen_recurrent;
 
 /* gen_pad emits nothing and returns false where it does not apply: gen_map does. */
 
@@ -144,9 +152,11 @@ const char *kernel_key(Codegen *cg, const Node *n);
  *   conv [M, C/g, k...]          -> [group][panel][taps][C/g][16]
  *   depthwise conv [C, 1, k...]  -> [taps][C rounded up to 16]
  *   Winograd conv [M, C, 3, 3]   -> [items][n*n][panels][C][16], transformed
+ *   recurrent                    see gen_recurrent.c
  * and 8-bit weights as int8.h says.
  */
 int pack_operand(const Group *g, uint64_t *offset);
+uint64_t recurrent_pack(const Group *g, const Tensor *r);
 bool conv_is_fast(const Group *g);          /* channels last, no pads (but for Winograd), constant weights, at most 2 spatial axes */
 bool conv_is_depthwise(const Group *g);
 

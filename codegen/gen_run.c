@@ -21,11 +21,11 @@ enum { CALL_INPUT, CALL_OUTPUT, CALL_WORKSPACE, CALL_WORKSPACE_BYTES, CALL_PARAL
        CALL_ERROR, CALL_ERROR_BYTES };
 enum { TENSOR_DATA, TENSOR_DTYPE, TENSOR_RANK, TENSOR_DIM, TENSOR_STRIDE };
 
-enum { PARALLEL_WORTH = 32 * 1024 };        /* scalar operations below which sharing costs more than it gives */
+enum { PARALLEL_WORTH = 16 * 1024 };        /* scalar operations below which sharing costs more than it gives */
 
 struct KernelCache {
     int n, room;
-    struct Kernel { const char *key; LLVMValueRef fn; Work work; } *item;
+    struct Kernel { const char *key; LLVMValueRef fn; Work work; const Beats *beats; } *item;
 };
 
 /* ---- fields ---- */
@@ -245,9 +245,19 @@ static void prepare_result(Run *r, const Node *n, const Value *v)
 
 /* ---- kernels ---- */
 
+static LLVMValueRef scratch_pointer(Run *r, const Node *n)
+{
+    if (n->scratch.kind == ST_HEAP) {
+        Dim bytes = node_scratch_bytes(r->cg->m, n);
+        fill_slot(r, n->scratch.index, cg_dim(r->cg, r->state, bytes), n);
+    }
+    return n->scratch.kind == ST_NONE ? LLVMConstNull(r->cg->ptr) : storage_pointer(r, &n->scratch, NULL);
+}
+
 static GenFn *const anchor_generator[OP_count] = {
     [OP_reduce] = gen_reduce, [OP_arg_reduce] = gen_arg_reduce, [OP_softmax] = gen_softmax, [OP_pool] = gen_pool,
     [OP_matmul] = gen_matmul, [OP_conv] = gen_conv, [OP_conv_transpose] = gen_conv_transpose,
+    [OP_recurrent] = gen_recurrent,
 };
 
 static LLVMValueRef emit_kernel(Run *r, Group *g, GenFn *gen, Work *work)
@@ -290,7 +300,7 @@ static struct Kernel *kernel_of(Run *r, Group *g)
             memcpy(grown, c->item, sizeof *grown * (size_t)c->n);
         c->item = grown, c->room = c->room ? 2 * c->room : 64;
     }
-    c->item[c->n] = (struct Kernel){ key, fn, work };
+    c->item[c->n] = (struct Kernel){ key, fn, work, g->beats };
     return &c->item[c->n++];
 }
 
@@ -299,33 +309,68 @@ static LLVMTypeRef parallel_for_type(Codegen *cg)
     return LLVMFunctionType(cg->void_t, (LLVMTypeRef[]){ cg->ptr, cg->ptr, cg->ptr, cg->i64 }, 4, false);
 }
 
-/* kernel(args, 0, units), shared among threads where it is worth it. */
-static void call_kernel(Run *r, const struct Kernel *k, LLVMValueRef args)
+/* fn(args, 0, units), shared among threads. */
+static void share_units(Run *r, LLVMValueRef fn, LLVMValueRef args, LLVMValueRef units)
 {
     Codegen *cg = r->cg;
-    DimTable *dims = cg->m->dims;
-    LLVMValueRef zero = cg_i64(cg, 0), units = cg_dim(cg, r->state, k->work.units), all[] = { args, zero, units };
-    if (dim_is_const(k->work.units) && (k->work.units->k <= 1 || (dim_is_const(k->work.cost) && k->work.units->k * k->work.cost->k < PARALLEL_WORTH))) {
+    LLVMValueRef share = call_field(r, CALL_PARALLEL_FOR, cg->ptr);
+    LLVMBuildCall2(cg->b, parallel_for_type(cg), share, (LLVMValueRef[]){ call_field(r, CALL_POOL, cg->ptr), fn, args, units }, 4, "");
+}
+
+/* i1: there are threads, and this much work is worth sharing; NULL: never. */
+static LLVMValueRef worth_sharing(Run *r, Dim units, Dim cost)
+{
+    Codegen *cg = r->cg;
+    if (dim_is_const(units) && (units->k <= 1 || (dim_is_const(cost) && units->k * cost->k < PARALLEL_WORTH)))
+        return NULL;
+    LLVMValueRef total = cg_dim(cg, r->state, dim_mul(cg->m->dims, units, cost)), share = call_field(r, CALL_PARALLEL_FOR, cg->ptr);
+    LLVMValueRef worth = LLVMBuildICmp(cg->b, LLVMIntSGE, total, cg_i64(cg, PARALLEL_WORTH), "");
+    return LLVMBuildAnd(cg->b, worth, LLVMBuildICmp(cg->b, LLVMIntNE, share, LLVMConstNull(cg->ptr), ""), "");
+}
+
+/* Beat by beat, each shared. */
+static void share_beats(Run *r, const struct Kernel *k, LLVMValueRef args, LLVMValueRef scratch)
+{
+    Codegen *cg = r->cg;
+    Loop l = loop_begin(cg, cg_i64(cg, -1), cg_dim(cg, r->state, k->beats->count), 1, "beat");
+    LLVMBuildStore(cg->b, l.index, scratch);
+    share_units(r, k->beats->fn, args, cg_dim(cg, r->state, k->beats->work.units));
+    loop_end(cg, &l);
+}
+
+/* In one go on this thread; where the kernel has beats and those are worth sharing, beat by beat on several. */
+static void call_alone(Run *r, const struct Kernel *k, LLVMValueRef args, LLVMValueRef scratch)
+{
+    Codegen *cg = r->cg;
+    LLVMValueRef worth = k->beats ? worth_sharing(r, k->beats->work.units, k->beats->work.cost) : NULL;
+    LLVMValueRef all[] = { args, cg_i64(cg, 0), cg_dim(cg, r->state, k->work.units) };
+    if (!worth) {
         LLVMBuildCall2(cg->b, cg->kernel_type, k->fn, all, 3, "");
         return;
     }
-    LLVMValueRef total = cg_dim(cg, r->state, dim_mul(dims, k->work.units, k->work.cost)), share = call_field(r, CALL_PARALLEL_FOR, cg->ptr);
-    LLVMValueRef worth = LLVMBuildICmp(cg->b, LLVMIntSGE, total, cg_i64(cg, PARALLEL_WORTH), "");
-    worth = LLVMBuildAnd(cg->b, worth, LLVMBuildICmp(cg->b, LLVMIntNE, share, LLVMConstNull(cg->ptr), ""), "");
     Branch b = branch_begin(cg, worth);
-    LLVMBuildCall2(cg->b, parallel_for_type(cg), share, (LLVMValueRef[]){ call_field(r, CALL_POOL, cg->ptr), k->fn, args, units }, 4, "");
+    share_beats(r, k, args, scratch);
     branch_else(cg, &b);
     LLVMBuildCall2(cg->b, cg->kernel_type, k->fn, all, 3, "");
     branch_end(cg, &b);
 }
 
-static LLVMValueRef scratch_pointer(Run *r, const Node *n)
+/* kernel(args, 0, units), shared among threads where it is worth it. scratch: of the node, or NULL. */
+static void call_kernel(Run *r, const struct Kernel *k, LLVMValueRef args, LLVMValueRef scratch)
 {
-    if (n->scratch.kind == ST_HEAP) {
-        Dim bytes = node_scratch_bytes(r->cg->m, n);
-        fill_slot(r, n->scratch.index, cg_dim(r->cg, r->state, bytes), n);
+    Codegen *cg = r->cg;
+    LLVMValueRef worth = worth_sharing(r, k->work.units, k->work.cost);
+    if (!worth) {
+        call_alone(r, k, args, scratch);
+        return;
     }
-    return n->scratch.kind == ST_NONE ? LLVMConstNull(r->cg->ptr) : storage_pointer(r, &n->scratch, NULL);
+    if (!dim_is_const(k->work.units))               /* one unit cannot be shared */
+        worth = LLVMBuildAnd(cg->b, worth, LLVMBuildICmp(cg->b, LLVMIntSGT, cg_dim(cg, r->state, k->work.units), cg_i64(cg, 1), ""), "");
+    Branch b = branch_begin(cg, worth);
+    share_units(r, k->fn, args, cg_dim(cg, r->state, k->work.units));
+    branch_else(cg, &b);
+    call_alone(r, k, args, scratch);
+    branch_end(cg, &b);
 }
 
 static void launch_kernel(Run *r, const Node *n)
@@ -341,14 +386,14 @@ static void launch_kernel(Run *r, const Node *n)
     if (cg->opt->profile)
         cg->opt->profile->launch[cg->opt->profile->n - 1].kernel = arena_str(cg->arena, LLVMGetValueName(k->fn));
     int pack = pack_operand(&g, &packed), nargs = n->nin + n->nout + 2;
-    LLVMValueRef args = cg_variable(cg, LLVMGetUndef(LLVMArrayType2(cg->ptr, (uint64_t)nargs)));
+    LLVMValueRef args = cg_variable(cg, LLVMGetUndef(LLVMArrayType2(cg->ptr, (uint64_t)nargs))), scratch = scratch_pointer(r, n);
     for (int i = 0; i < nargs; i++) {
         LLVMValueRef at = cg_i64(cg, i), p;
         double uniform;
         if (i == n->nin + n->nout)
             p = r->state;
         else if (i > n->nin + n->nout)
-            p = scratch_pointer(r, n);
+            p = scratch;
         else if (i >= n->nin)
             p = run_pointer(r, &n->out[i - n->nin]);
         else if (i == pack)
@@ -359,7 +404,7 @@ static void launch_kernel(Run *r, const Node *n)
             p = run_pointer(r, node_in(n, i));
         LLVMBuildStore(cg->b, p, LLVMBuildGEP2(cg->b, cg->ptr, args, &at, 1, ""));
     }
-    call_kernel(r, k, args);
+    call_kernel(r, k, args, scratch);
 }
 
 /* ---- irregular ops ---- */

@@ -140,6 +140,8 @@ bool conv_is_depthwise(const Group *g)
 static uint64_t pack_constant(const Group *g, const Tensor *t)
 {
     bool bytes = contract_of_bytes(g);
+    if (g->anchor->op == OP_recurrent)
+        return recurrent_pack(g, t);
     if (g->anchor->op == OP_matmul)
         return bytes ? pack_matmul_int8(g->cg, t) : pack_matmul(g->cg, t);
     if (bytes)
@@ -151,7 +153,7 @@ static uint64_t pack_constant(const Group *g, const Tensor *t)
 
 int pack_operand(const Group *g, uint64_t *offset)
 {
-    if (!g->anchor || (g->anchor->op != OP_matmul && !conv_is_fast(g)))
+    if (!g->anchor || (g->anchor->op != OP_matmul && g->anchor->op != OP_recurrent && !conv_is_fast(g)))
         return -1;
     int k = group_operand(g, node_in(g->anchor, 1));
     const Tensor *t = k >= 0 ? value_constant(g->operand[k]) : NULL;

@@ -134,7 +134,7 @@ Node *node_new(Graph *g, Node *before, OpCode op, int nin, Value *const *in, con
                    info->max_in < 0 ? " or more" : "", nin);
         return NULL;
     }
-    Node *n = node_alloc(g, op, nin, info->nout >= 0 ? info->nout : nout, attrs, loc);
+    Node *n = node_alloc(g, op, nin, info->nout >= 0 ? info->nout : nout > 0 ? nout : 0, attrs, loc);
     for (int i = 0; i < nin; i++) {
         n->in[i].user = n;
         use_link(&n->in[i], in[i]);

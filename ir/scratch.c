@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel_args.h"
+#include "recurrent.h"
 #include "winograd.h"
 
 typedef Dim ScratchFn(Module *m, const Node *n);
@@ -106,6 +107,15 @@ static Dim scratch_couple_pairs(Module *m, const Node *n)
     return dim_mulk(m->dims, dim_mul(m->dims, k, dim_addk(m->dims, k, 2)), (int64_t)sizeof(double));
 }
 
+/* The number of the step, then the states of every sequence in whole vectors: see gen_recurrent.c. */
+static Dim scratch_recurrent(Module *m, const Node *n)
+{
+    const Type *r = type_in(n, 1);
+    int64_t line = (r->dim[1]->k + 15) / 16 * 16, states = cell_states(NODE_ATTR(n, recurrent));
+    int64_t bytes = states * r->dim[0]->k * line * dtype_bytes(formula_compute_type(r->dtype));
+    return dim_addk(m->dims, dim_mulk(m->dims, type_in(n, 0)->dim[1], bytes), 64);
+}
+
 /* A slot for every unit that may run at the same time, see winograd.h. */
 static Dim scratch_conv(Module *m, const Node *n)
 {
@@ -133,6 +143,7 @@ static ScratchFn *const scratch_table[OP_count] = {
     [OP_fft] = scratch_fft,
     [OP_couple_pairs] = scratch_couple_pairs,
     [OP_tree_ensemble] = scratch_tree_ensemble,
+    [OP_recurrent] = scratch_recurrent,
 };
 
 Dim node_scratch_bytes(Module *m, const Node *n)

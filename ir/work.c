@@ -44,6 +44,12 @@ static Dim work_matmul(Module *m, const Node *n)
     return dim_mulk(m->dims, dim_mul(m->dims, count(m, node_out(n)), a->dim[a->rank - 1]), 2);
 }
 
+/* Products with R, for every step and sequence. */
+static Dim work_recurrent(Module *m, const Node *n)
+{
+    return dim_mul(m->dims, count(m, node_in(n, 0)), dim_mulk(m->dims, node_in(n, 1)->type.dim[1], 2));
+}
+
 static Dim work_input(Module *m, const Node *n)
 {
     return count(m, node_in(n, 0));
@@ -78,7 +84,7 @@ static Dim work_elementwise(Module *m, const Node *n)
 
 typedef Dim WorkFn(Module *m, const Node *n);
 static WorkFn *const work_table[OP_count] = {
-    [OP_conv] = work_conv, [OP_conv_transpose] = work_conv_transpose, [OP_matmul] = work_matmul,
+    [OP_conv] = work_conv, [OP_conv_transpose] = work_conv_transpose, [OP_matmul] = work_matmul, [OP_recurrent] = work_recurrent,
     [OP_reduce] = work_input, [OP_arg_reduce] = work_input, [OP_pool] = work_pool, [OP_softmax] = work_softmax,
 };
 
