@@ -56,12 +56,43 @@ static bool lanes_slice(LaneWalk *w, const Node *n, const int64_t *lane)
     return ok;
 }
 
+/* ---- reshape ---- */
+
+/* How many of the last dims of two shapes have the same product, the fewest of `a` and then of `b`; all of both if no fewer do. */
+static void common_tail(DimTable *dims, int ra, const Dim *a, int rb, const Dim *b, int *na, int *nb)
+{
+    Dim pa = dim_const(dims, 1), pb;
+    for (*na = 1; *na < ra; ++*na) {
+        pa = dim_mul(dims, pa, a[ra - *na]);
+        pb = dim_const(dims, 1);
+        for (*nb = 1; *nb <= rb; ++*nb) {
+            pb = dim_mul(dims, pb, b[rb - *nb]);
+            if (pa == pb)
+                return;
+        }
+    }
+    *na = ra, *nb = rb;
+}
+
+/* The index of the operand, group by group of dims with the same product: so that sizes which both shapes have are not divided by. */
+static void map_reshape(Group *g, const Type *to, const LLVMValueRef *at, const Type *from, LLVMValueRef *in)
+{
+    int rt = to->rank, rf = from->rank;
+    while (rt > 0 && rf > 0) {
+        int nt, nf;
+        common_tail(g->cg->m->dims, rt, to->dim, rf, from->dim, &nt, &nf);
+        rt -= nt, rf -= nf;
+        split_index(g, linear_offset(g, nt, to->dim + rt, at + rt), nf, from->dim + rf, in + rf);
+    }
+    while (rf > 0)                                  /* sizes of 1 that are left */
+        in[--rf] = cg_i64(g->cg, 0);
+}
+
 static LLVMValueRef load_reshape(Group *g, const Node *n, const Index *at, int lanes)
 {
     const Type *from = &node_in(n, 0)->type, *to = &node_out(n)->type;
     Index in = { .rank = from->rank };
-    LLVMValueRef flat = linear_offset(g, to->rank, to->dim, at->v);
-    split_index(g, flat, from->rank, from->dim, in.v);
+    map_reshape(g, to, at->v, from, in.v);
     if (lanes > 1 && from->rank)                    /* lanes_reshape saw that they stay within the last dim */
         in.lane[from->rank - 1] = at->lane[at->rank - 1];
     return group_load(g, node_in(n, 0), &in, lanes);
