@@ -148,8 +148,10 @@ void cg_prefetch(Codegen *cg, LLVMValueRef address, bool first_level);
 
 /* ---- gen_kernel.c: KERNEL ops ---- */
 
+/* What the caller lends a kernel: scratch memory, and threads (ingot_parallel_for and its pool); each may be null. */
+typedef struct KernelMeans { LLVMValueRef scratch, share, pool; } KernelMeans;
 /* Emits, inside NAME_run, the call of k_<op>: builds KCall, KTensor arrays and attribute words on the stack. data: pointers to operands (NULL where absent)
  * then results. Data-sized results: their actual dims are written to the symbols. Returns the i32 status. */
-LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, const LLVMValueRef *data, LLVMValueRef scratch);
+LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, const LLVMValueRef *data, KernelMeans means);
 
 #endif

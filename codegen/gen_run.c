@@ -422,7 +422,8 @@ static void call_irregular(Run *r, const Node *n)
         data[i] = run_pointer(r, node_in(n, i));
     for (int i = 0; i < n->nout; i++)
         data[n->nin + i] = run_pointer(r, &n->out[i]);
-    LLVMValueRef status = gen_kernel_call(cg, n, r->state, data, scratch_pointer(r, n));
+    KernelMeans means = { scratch_pointer(r, n), call_field(r, CALL_PARALLEL_FOR, cg->ptr), call_field(r, CALL_POOL, cg->ptr) };
+    LLVMValueRef status = gen_kernel_call(cg, n, r->state, data, means);
     if (!status)
         return;
     const char *say = arena_printf(cg->arena, "node '%s' (%s): an index or size in its operands is out of range", run_label(r, n), op_name(n->op));

@@ -13,22 +13,39 @@ static void copy_piece(char *to, const char *from, int64_t bytes)
     }
 }
 
+typedef struct Gather {
+    const KTensor *x, *ix;
+    char *to;
+    int64_t n, size, piece;         /* indices, positions along the axis, bytes */
+    int32_t status;                 /* any thread may set it */
+} Gather;
+
+/* Pieces of the result. */
+static void gather_pieces(void *arg, int64_t begin, int64_t end)
+{
+    Gather *g = arg;
+    int64_t k = begin % g->n, row = begin / g->n * g->size;         /* index, and what lies before its part of the data */
+    for (int64_t p = begin; p < end; p++) {
+        int64_t i = k_index(k_load_i64(g->ix->data, g->ix->dtype, k), g->size);
+        if (i < 0) {
+            __atomic_store_n(&g->status, K_INDEX_RANGE, __ATOMIC_RELAXED);
+            return;
+        }
+        copy_piece(g->to + p * g->piece, (const char *)g->x->data + (row + i) * g->piece, g->piece);
+        if (++k == g->n)
+            k = 0, row += g->size;
+    }
+}
+
 /* attrs: axis */
 K_KERNEL(gather)
 {
     const KTensor *x = &c->in[0], *ix = &c->in[1];
     int axis = (int)c->attr[0];
-    int64_t outer = k_count_to(x, axis), n = k_count(ix), size = x->dim[axis];
-    int64_t piece = k_count_from(x, axis + 1) * k_dtype_bytes(x->dtype);
-    char *to = c->out[0].data;
-    for (int64_t o = 0; o < outer; o++)
-        for (int64_t k = 0; k < n; k++, to += piece) {
-            int64_t i = k_index(k_load_i64(ix->data, ix->dtype, k), size);
-            if (i < 0)
-                return K_INDEX_RANGE;
-            copy_piece(to, (const char *)x->data + (o * size + i) * piece, piece);
-        }
-    return K_OK;
+    Gather g = { x, ix, c->out[0].data, k_count(ix), x->dim[axis], k_count_from(x, axis + 1) * k_dtype_bytes(x->dtype), K_OK };
+    if (g.n)
+        k_share(c, gather_pieces, &g, k_count_to(x, axis) * g.n, 1 + g.piece / 16);
+    return g.status;
 }
 
 /* attrs: axis. out[i][j][k] = data[i][index[i][j][k]][k]; the index tensor may be smaller than the data on the other axes. */

@@ -19,6 +19,7 @@ typedef struct GridSample {
     GridMode mode;
     GridPadding padding;
     bool align_corners;
+    const KTensor *x, *grid, *r;
 } GridSample;
 
 static double reflect(double x, double low, double high)
@@ -101,24 +102,33 @@ static double sample(const KTensor *x, int64_t plane, const Taps *taps, int ntap
     return sum;
 }
 
+/* Positions of the grid, every channel at each. */
+static void sample_positions(void *arg, int64_t begin, int64_t end)
+{
+    const GridSample *g = arg;
+    const KTensor *x = g->x, *grid = g->grid, *r = g->r;
+    int axes = x->rank - 2;
+    int64_t channels = x->dim[1], in = k_count_from(x, 2), out = k_count_from(r, 2);
+    for (int64_t i = begin; i < end; i++) {
+        Taps taps[K_MAX_RANK];
+        for (int k = 0; k < axes; k++)
+            taps[k] = taps_at(g, k_load(grid->data, grid->dtype, i * axes + axes - 1 - k), x->dim[2 + k]);
+        for (int64_t ch = 0; ch < channels; ch++) {
+            int64_t image = i / out * channels + ch;
+            k_store(r->data, r->dtype, image * out + i % out, sample(x, image * in, taps, taps_of(g->mode), axes));
+        }
+    }
+}
+
 /* attrs: mode, padding, align_corners */
 K_KERNEL(grid_sample)
 {
     const KTensor *x = &c->in[0], *grid = &c->in[1], *r = &c->out[0];
-    int axes = x->rank - 2;
     GridSample g = { c->attr[0] == k_word("nearest") ? GRID_NEAREST : c->attr[0] == k_word("linear") ? GRID_LINEAR : GRID_CUBIC,
-                     c->attr[1] == k_word("zeros") ? GRID_ZEROS : c->attr[1] == k_word("border") ? GRID_BORDER : GRID_REFLECTION, c->attr[2] };
-    int64_t channels = x->dim[1], in = k_count_from(x, 2), out = k_count_from(r, 2);
-    if ((!in && k_count(r)) || k_count(grid) != x->dim[0] * out * axes)
+                     c->attr[1] == k_word("zeros") ? GRID_ZEROS : c->attr[1] == k_word("border") ? GRID_BORDER : GRID_REFLECTION, c->attr[2], x, grid, r };
+    int64_t out = k_count_from(r, 2), axes = x->rank - 2;
+    if ((!k_count_from(x, 2) && k_count(r)) || k_count(grid) != x->dim[0] * out * axes)
         return K_BAD_SHAPE;
-    for (int64_t i = 0; i < x->dim[0] * out; i++) {
-        Taps taps[K_MAX_RANK];
-        for (int k = 0; k < axes; k++)
-            taps[k] = taps_at(&g, k_load(grid->data, grid->dtype, i * axes + axes - 1 - k), x->dim[2 + k]);
-        for (int64_t ch = 0; ch < channels; ch++) {
-            int64_t image = i / out * channels + ch;
-            k_store(r->data, r->dtype, image * out + i % out, sample(x, image * in, taps, taps_of(g.mode), axes));
-        }
-    }
+    k_share(c, sample_positions, &g, x->dim[0] * out, 16 * x->dim[1]);
     return K_OK;
 }

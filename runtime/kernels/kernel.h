@@ -28,12 +28,16 @@ enum KStatus {
 #undef KERROR
 };
 
+typedef void KTask(void *arg, int64_t begin, int64_t end);
+
 typedef struct KCall {
     const KTensor *in;
     KTensor *out;
     const int64_t *attr;
     void *scratch;                  /* node_scratch_bytes (ir/scratch.c), 64-byte aligned */
     int32_t nin, nout;
+    void (*share)(void *pool, KTask *task, void *arg, int64_t units);       /* ingot_parallel_for; NULL: one thread */
+    void *pool;
 } KCall;
 
 typedef int32_t KFunction(const KCall *c);
@@ -60,6 +64,17 @@ static inline const int64_t *k_ints(const int64_t **a, int64_t *n) { *n = *(*a)+
 static inline int64_t k_count(const KTensor *t) { int64_t n = 1; for (int i = 0; i < t->rank; i++) n *= t->dim[i]; return n; }
 static inline int64_t k_count_from(const KTensor *t, int first) { int64_t n = 1; for (int i = first; i < t->rank; i++) n *= t->dim[i]; return n; }
 static inline int64_t k_count_to(const KTensor *t, int end) { int64_t n = 1; for (int i = 0; i < end; i++) n *= t->dim[i]; return n; }
+
+/* task(arg, begin, end) for all of [0, units), by several threads if they are many operations together (cost: of one unit, roughly). Units must not
+ * depend on each other. */
+enum { K_WORTH_SHARING = 1 << 14 };
+static inline void k_share(const KCall *c, KTask *task, void *arg, int64_t units, int64_t cost)
+{
+    if (c->share && units > 1 && cost >= K_WORTH_SHARING / units)
+        c->share(c->pool, task, arg, units);
+    else
+        task(arg, 0, units);
+}
 
 int32_t k_dtype_bytes(int32_t dtype);
 bool k_dtype_is_float(int32_t dtype);

@@ -272,14 +272,32 @@ static void gather_row(const Axis *a, const char *from, int64_t bytes, char *to)
             k_copy(to + bytes * o, from + bytes * a->source[o], bytes);
 }
 
-/* Row by row along the last active axis; the axes behind it move as a block. */
-static void gather_nearest(const Resize *r, const Axis *axis)
+/* What the threads that share a resize know. */
+typedef struct Job {
+    const Resize *r;
+    const Axis *axis;
+    int last;                       /* the last active axis */
+    const double *from;             /* of one axis of several */
+    double *to;
+} Job;
+
+static Job job_of(const Resize *r, const Axis *axis)
 {
     int last = r->x->rank - 1;
     while (!axis[last].active)
         last--;
-    int64_t bytes = k_count_from(r->x, last + 1) * k_dtype_bytes(r->x->dtype), rows = k_count_to(r->r, last);
-    for (int64_t row = 0; row < rows; row++) {
+    return (Job){ r, axis, last, NULL, NULL };
+}
+
+/* Row by row along the last active axis; the axes behind it move as a block. */
+static void gather_rows(void *arg, int64_t begin, int64_t end)
+{
+    const Job *j = arg;
+    const Resize *r = j->r;
+    const Axis *axis = j->axis;
+    int last = j->last;
+    int64_t bytes = k_count_from(r->x, last + 1) * k_dtype_bytes(r->x->dtype);
+    for (int64_t row = begin; row < end; row++) {
         int64_t at = 0, step = 1, rest = row;
         for (int k = last - 1; k >= 0 && at >= 0; k--) {
             int64_t o = rest % axis[k].out, i = axis[k].active ? axis[k].source[o] : o;
@@ -318,39 +336,46 @@ static void blend_row(const Axis *w, const float *top, const float *bottom, floa
     }
 }
 
-static void resize_bilinear(const Resize *r, const Axis *axis)
+/* Rows of the result along its last active axis. */
+static void bilinear_rows(void *arg, int64_t begin, int64_t end)
 {
+    const Job *j = arg;
+    const Resize *r = j->r;
     Axis whole = { 1, 1, 2, (int64_t[]){ 0, 0 }, (double[]){ 1, 0 }, true };
-    int last = r->x->rank - 1;
-    while (!axis[last].active)
-        last--;
-    bool two = last > 0 && axis[last - 1].active;
-    const Axis *h = two ? &axis[last - 1] : &whole, *w = &axis[last];
-    int64_t outer = k_count_to(r->x, last - two), inner = k_count_from(r->x, last + 1);
-    const float *x = r->x->data;
-    float *to = r->r->data;
-    for (int64_t n = 0; n < outer; n++, x += h->in * w->in * inner)
-        for (int64_t o = 0; o < h->out; o++, to += w->out * inner)
-            blend_row(w, x + h->source[2 * o] * w->in * inner, x + h->source[2 * o + 1] * w->in * inner, (float)h->weight[2 * o + 1], inner, to);
+    bool two = j->last > 0 && j->axis[j->last - 1].active;
+    const Axis *h = two ? &j->axis[j->last - 1] : &whole, *w = &j->axis[j->last];
+    int64_t inner = k_count_from(r->x, j->last + 1);
+    for (int64_t row = begin; row < end; row++) {
+        int64_t o = row % h->out;
+        const float *x = (const float *)r->x->data + row / h->out * h->in * w->in * inner;
+        float *to = (float *)r->r->data + row * w->out * inner;
+        blend_row(w, x + h->source[2 * o] * w->in * inner, x + h->source[2 * o + 1] * w->in * inner, (float)h->weight[2 * o + 1], inner, to);
+    }
 }
 
 /* ---- any interpolation, axis by axis ---- */
 
-static void resize_axis(const Axis *a, int64_t outer, int64_t inner, const double *from, double *to)
+/* One axis of several; units are pieces of the result behind it. */
+static void interpolate(void *arg, int64_t begin, int64_t end)
 {
-    for (int64_t n = 0; n < outer; n++, from += a->in * inner)
-        for (int64_t o = 0; o < a->out; o++, to += inner)
-            for (int64_t i = 0; i < inner; i++) {
-                double sum = 0;
-                for (int64_t t = 0; t < a->taps; t++) {
-                    int64_t s = a->source[o * a->taps + t];
-                    sum += a->weight[o * a->taps + t] * from[(s < 0 ? 0 : s) * inner + i];
-                }
-                to[i] = sum;
+    const Job *j = arg;
+    const Axis *a = &j->axis[j->last];
+    int64_t inner = k_count_from(j->r->x, j->last + 1);
+    for (int64_t row = begin; row < end; row++) {
+        const double *from = j->from + row / a->out * a->in * inner;
+        double *to = j->to + row * inner;
+        for (int64_t i = 0; i < inner; i++) {
+            double sum = 0;
+            for (int64_t t = 0; t < a->taps; t++) {
+                int64_t s = a->source[row % a->out * a->taps + t];
+                sum += a->weight[row % a->out * a->taps + t] * from[(s < 0 ? 0 : s) * inner + i];
             }
+            to[i] = sum;
+        }
+    }
 }
 
-static void resize_separable(const Resize *r, const Axis *axis, double *buffer)
+static void resize_separable(const KCall *c, const Resize *r, const Axis *axis, double *buffer)
 {
     int64_t n = k_count(r->x), room = largest_partial(axis, r->x->rank);
     double *from = buffer, *to = buffer + room;
@@ -359,7 +384,8 @@ static void resize_separable(const Resize *r, const Axis *axis, double *buffer)
     for (int k = 0; k < r->x->rank; k++) {
         if (!axis[k].active)
             continue;
-        resize_axis(&axis[k], k_count_to(r->r, k), k_count_from(r->x, k + 1), from, to);
+        Job j = { r, axis, k, from, to };
+        k_share(c, interpolate, &j, k_count_to(r->r, k + 1), k_count_from(r->x, k + 1) * axis[k].taps);
         double *swap = from;
         from = to;
         to = swap;
@@ -367,6 +393,13 @@ static void resize_separable(const Resize *r, const Axis *axis, double *buffer)
     n = k_count(r->r);
     for (int64_t i = 0; i < n; i++)
         k_store(r->r->data, r->r->dtype, i, from[i]);
+}
+
+/* Rows along the last active axis, at some operations per element. */
+static void share_rows(const KCall *c, const Resize *r, const Axis *axis, KTask *task, int64_t cost)
+{
+    Job j = job_of(r, axis);
+    k_share(c, task, &j, k_count_to(r->r, j.last), k_count_from(r->r, j.last) * cost);
 }
 
 /* attrs: shape, scales, roi, mode, coord, nearest, cubic_a, exclude_outside, antialias, extrapolation, channels_last */
@@ -388,11 +421,11 @@ K_KERNEL(resize)
     if (!any_active(axis, r.x->rank))
         k_copy(r.r->data, r.x->data, k_count(r.x) * k_dtype_bytes(r.x->dtype));
     else if (r.mode == NEAREST)
-        gather_nearest(&r, axis);
+        share_rows(c, &r, axis, gather_rows, 1);
     else if (is_bilinear(&r, axis))
-        resize_bilinear(&r, axis);
+        share_rows(c, &r, axis, bilinear_rows, 4);
     else
-        resize_separable(&r, axis, (double *)(void *)((char *)c->scratch + tables));
+        resize_separable(c, &r, axis, (double *)(void *)((char *)c->scratch + tables));
     cut_outside(&r, axis);
     return K_OK;
 }
