@@ -325,6 +325,27 @@ Space group_space(Group *g, const Value *v)
     return s;
 }
 
+static LLVMValueRef is_one(Group *g, Dim d)
+{
+    return LLVMBuildICmp(g->cg->b, LLVMIntEQ, group_dim(g, d), cg_i64(g->cg, 1), "");
+}
+
+/* Lanes along a dim that the operand may turn out to lack: one element for all of them, or neighbours. */
+static LLVMValueRef load_one_or_many(Group *g, int k, LLVMValueRef offset, int lanes, LLVMValueRef mask, LLVMValueRef one)
+{
+    Codegen *cg = g->cg;
+    Branch b = branch_begin(cg, one);
+    LLVMValueRef v[2] = { cg_splat(cg, operand_load(g, k, offset, 1, NULL), lanes) };
+    LLVMBasicBlockRef from[2] = { LLVMGetInsertBlock(cg->b) };
+    branch_else(cg, &b);
+    v[1] = operand_load(g, k, offset, lanes, mask);
+    from[1] = LLVMGetInsertBlock(cg->b);
+    branch_end(cg, &b);
+    LLVMValueRef phi = LLVMBuildPhi(cg->b, LLVMTypeOf(v[0]), "");
+    LLVMAddIncoming(phi, v, from, 2);
+    return phi;
+}
+
 static LLVMValueRef load_merged(Group *g, int k, const Index *at, int lanes, LLVMValueRef mask)
 {
     Codegen *cg = g->cg;
@@ -334,12 +355,13 @@ static LLVMValueRef load_merged(Group *g, int k, const Index *at, int lanes, LLV
         if (dim_is(s->stride[k][m], 0))
             continue;
         LLVMValueRef stride = group_dim(g, s->stride[k][m]);
-        if (s->maybe_one[k][m]) {
-            LLVMValueRef one = LLVMBuildICmp(cg->b, LLVMIntEQ, group_dim(g, s->maybe_one[k][m]), cg_i64(cg, 1), "");
-            stride = LLVMBuildSelect(cg->b, one, cg_i64(cg, 0), stride, "");
-        }
+        if (s->maybe_one[k][m])
+            stride = LLVMBuildSelect(cg->b, is_one(g, s->maybe_one[k][m]), cg_i64(cg, 0), stride, "");
         offset = LLVMBuildNSWAdd(cg->b, offset, LLVMBuildNSWMul(cg->b, at->v[m], stride, ""), "");
     }
+    Dim maybe = s->maybe_one[k][s->rank - 1];
+    if (lanes > 1 && maybe)
+        return load_one_or_many(g, k, offset, lanes, mask, is_one(g, maybe));
     bool uniform = lanes > 1 && dim_is(s->stride[k][s->rank - 1], 0);
     LLVMValueRef v = operand_load(g, k, offset, uniform ? 1 : lanes, uniform ? NULL : mask);
     return uniform ? cg_splat(cg, v, lanes) : v;
@@ -348,7 +370,7 @@ static LLVMValueRef load_merged(Group *g, int k, const Index *at, int lanes, LLV
 /* ---- full space ---- */
 
 /* Index into an operand that broadcasts to `to`. */
-Index broadcast_index(Group *g, const Index *at, const Type *to, const Type *from)
+static Index broadcast_index(Group *g, const Index *at, const Type *to, const Type *from)
 {
     Index r = { .rank = from->rank, .id = at->id };
     int shift = to->rank - from->rank;
@@ -383,13 +405,53 @@ static LLVMValueRef load_full(Group *g, int k, const Index *at, int lanes)
     return uniform && lanes > 1 ? cg_splat(g->cg, v, lanes) : v;
 }
 
+/* The first dim along which lanes run and which only the run knows to be 1 or not; -1: none. */
+static int ambiguous_lanes(const Index *at, const Type *to, const Type *from)
+{
+    int shift = to->rank - from->rank;
+    for (int i = 0; i < from->rank; i++)
+        if (at->lane[i + shift] && from->dim[i] != to->dim[i + shift] && !dim_is_const(from->dim[i]))
+            return i;
+    return -1;
+}
+
+LLVMValueRef load_in_branch(Group *g, const Value *v, const Index *at, int lanes)
+{
+    int keep = g->nmemo;
+    LLVMValueRef r = group_load(g, v, at, lanes);
+    g->nmemo = keep;
+    return r;
+}
+
+/* v at the index that broadcasting to `to` gives. */
+LLVMValueRef load_broadcast(Group *g, const Value *v, const Index *at, const Type *to, int lanes)
+{
+    Codegen *cg = g->cg;
+    Index in = broadcast_index(g, at, to, &v->type);
+    int d = lanes > 1 ? ambiguous_lanes(at, to, &v->type) : -1;
+    if (d < 0)
+        return group_load(g, v, &in, lanes);
+    Index one = in;
+    one.lane[d] = 0;
+    one.id = in.id = 0;
+    Branch b = branch_begin(cg, is_one(g, v->type.dim[d]));
+    LLVMValueRef val[2] = { load_in_branch(g, v, &one, lanes) };
+    LLVMBasicBlockRef from[2] = { LLVMGetInsertBlock(cg->b) };
+    branch_else(cg, &b);
+    val[1] = load_in_branch(g, v, &in, lanes);
+    from[1] = LLVMGetInsertBlock(cg->b);
+    branch_end(cg, &b);
+    LLVMValueRef phi = LLVMBuildPhi(cg->b, LLVMTypeOf(val[0]), "");
+    LLVMAddIncoming(phi, val, from, 2);
+    return phi;
+}
+
 static LLVMValueRef load_pointwise(Group *g, const Node *n, const Index *at, int lanes)
 {
     LLVMValueRef arg[4];
     for (int i = 0; i < n->nin; i++) {
         const Value *v = node_in(n, i);
-        Index in = g->space ? *at : broadcast_index(g, at, &node_out(n)->type, &v->type);
-        arg[i] = group_load(g, v, &in, lanes);
+        arg[i] = g->space ? group_load(g, v, at, lanes) : load_broadcast(g, v, at, &node_out(n)->type, lanes);
     }
     return cg_elementwise(g->cg, n, arg, lanes);
 }
@@ -492,8 +554,6 @@ bool lanes_through_broadcast(LaneWalk *w, const Node *n, const int64_t *lane)
         for (int d = 0; d < from->rank; d++) {
             int o = d + to->rank - from->rank;
             bool same = from->dim[d] == to->dim[o], one = dim_is(from->dim[d], 1);
-            if (lane[o] && !same && !one && !dim_is_const(from->dim[d]))
-                return false;
             in[d] = one && !same ? 0 : lane[o];
         }
         if (!lanes_ok(w, node_in(n, i), in))
@@ -529,8 +589,5 @@ bool group_lanes_ok(Group *g, const Value *v)
         return false;
     if (!g->elementwise || !g->space)
         return group_lanes_ok_along(g, v, v->type.rank - 1);
-    for (int k = 0; k < g->noperand; k++)           /* merged: lanes run along the last merged dim */
-        if (g->space->maybe_one[k][g->space->rank - 1])
-            return false;
-    return true;
+    return true;                                    /* merged: lanes run along the last merged dim, which operands have, lack, or may lack (load_merged) */
 }

@@ -26,8 +26,7 @@ static bool lanes_transpose(LaneWalk *w, const Node *n, const int64_t *lane)
 
 static LLVMValueRef load_expand(Group *g, const Node *n, const Index *at, int lanes)
 {
-    Index in = broadcast_index(g, at, &node_out(n)->type, &node_in(n, 0)->type);
-    return group_load(g, node_in(n, 0), &in, lanes);
+    return load_broadcast(g, node_in(n, 0), at, &node_out(n)->type, lanes);
 }
 
 static LLVMValueRef load_slice(Group *g, const Node *n, const Index *at, int lanes)
@@ -144,15 +143,6 @@ static bool lanes_iota(LaneWalk *w, const Node *n, const int64_t *lane)
 {
     (void)w, (void)n, (void)lane;
     return true;
-}
-
-/* Values remembered inside a branch do not reach the code after it. */
-static LLVMValueRef load_in_branch(Group *g, const Value *v, const Index *at, int lanes)
-{
-    int keep = g->nmemo;
-    LLVMValueRef r = group_load(g, v, at, lanes);
-    g->nmemo = keep;
-    return r;
 }
 
 static LLVMValueRef load_concat(Group *g, const Node *n, const Index *at, int lanes)

@@ -22,7 +22,9 @@ extern const Movement movement_table[OP_count];     /* by op; empty: the op broa
 
 bool lanes_ok(LaneWalk *w, const Value *v, const int64_t *lane);
 bool lanes_through_broadcast(LaneWalk *w, const Node *n, const int64_t *lane);
-/* Index into an operand that broadcasts to `to`. */
-Index broadcast_index(Group *g, const Index *at, const Type *to, const Type *from);
+/* v at the index that its broadcasting to `to` gives. */
+LLVMValueRef load_broadcast(Group *g, const Value *v, const Index *at, const Type *to, int lanes);
+/* group_load inside a branch: what it remembers there does not reach the code after. */
+LLVMValueRef load_in_branch(Group *g, const Value *v, const Index *at, int lanes);
 
 #endif

@@ -260,13 +260,12 @@ void contract_block(Contract *c, Tile at, LLVMValueRef row_end)
     branch_else(cg, &b);
     if (left > 0) {                                 /* the remainder is known: one tile of its size */
         tile_emit(c, at, left);
-    } else {                                        /* it is not: tiles of 4, then of 1 */
+    } else {                                        /* it is not: tiles of 4, then one of what is left, which costs no more than 4 */
         LLVMValueRef ahead = LLVMBuildSub(cg->b, at.flat_row, at.row, "");
-        if (rows > 4) {
-            at.row = tiles_while_fit(c, at, row_end, 4);
+        for (int r = rows > 4 ? 4 : rows - 1; r >= 1; r--) {
+            at.row = tiles_while_fit(c, at, row_end, r);
             at.flat_row = LLVMBuildAdd(cg->b, ahead, at.row, "");
         }
-        tiles_while_fit(c, at, row_end, 1);
     }
     branch_end(cg, &b);
 }

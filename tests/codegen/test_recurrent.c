@@ -1,14 +1,7 @@
 /* test_recurrent.c -- compiled recurrent layers against the evaluator: every cell, sizes that fill no vector, weights known or given, sequences that end
  * early, symbolic sizes. And the same bits however the work is shared among threads.
  */
-#include "../ops/op_fixture.h"
-
-#include <stdio.h>
-#include <unistd.h>
-
-#include "compile.h"
-#include "ingot.h"
-#include "pass.h"
+#include "checked.h"
 
 typedef struct Layer {
     const char *cell;
@@ -112,68 +105,6 @@ static Operands make_operands(Fix *f, const Layer *l)
     return o;
 }
 
-static void write_model(Fix *f, const char *path)
-{
-    PassOptions p = { .level = 2, .verify = true, .fuel = 1000000 };
-    CompileOptions c = { .output = path, .kind = OUT_SO, .opt_level = 2 };
-    if (!passes_run(f->b.m, &p) || !compile_module(f->b.m, &c))
-        fail_msg("%s", f->d.all);
-}
-
-/* The ways to share work: each unit by itself, the last one first. */
-static void one_by_one(void *pool, ingot_task task, void *arg, int64_t units)
-{
-    ++*(int *)pool;
-    for (int64_t i = units - 1; i >= 0; i--)
-        task(arg, i, i + 1);
-}
-
-static ingot_tensor runtime_tensor(const Tensor *t)
-{
-    ingot_tensor r = { .data = (void *)(uintptr_t)t->data, .dtype = dtype_table[t->dtype].onnx, .rank = t->rank };
-    memcpy(r.dim, t->dim, sizeof *t->dim * (size_t)t->rank);
-    return r;
-}
-
-static void expect_close(const Layer *l, int result, const Tensor *want, const void *data)
-{
-    Tensor got = *want;
-    got.data = data;
-    double tolerance = l->type == DT_f16 ? 2e-3 : l->type == DT_f64 ? 1e-13 : 2e-6;
-    for (int64_t i = 0; i < want->count; i++) {
-        double x = tensor_get_f64(&got, i), y = tensor_get_f64(want, i);
-        if (!(fabs(x - y) <= tolerance * (1 + fabs(y))))
-            fail_msg("%s of %d units, result %d, element %d: %.9g, want %.9g", l->cell, l->hidden, result, (int)i, x, y);
-    }
-}
-
-/* Runs the file, alone and shared; both must give the same bits, and what the evaluator said. Returns how many regions were shared. */
-static int check_file(Fix *f, const Layer *l, const char *path, const Operands *o, int nout, const Tensor *const *want)
-{
-    ingot_error err;
-    ingot_file *file;
-    ingot_context *ctx;
-    ingot_tensor in[6], out[3] = { { 0 } }, shared[3] = { { 0 } };
-    int regions = 0;
-    (void)f;
-    for (int i = 0; i < o->ngiven; i++)
-        in[i] = runtime_tensor(o->given[i]);
-    if (ingot_open(path, &file, &err) || ingot_context_new(ingot_file_model(file), &ctx, &err) || ingot_run(ctx, in, out, &err))
-        fail_msg("%s", err.text);
-    void *alone[3];
-    for (int i = 0; i < nout; i++) {
-        expect_close(l, i, want[i], out[i].data);
-        alone[i] = arena_copy(f->a, out[i].data, tensor_bytes(want[i]) + 1);
-    }
-    ingot_set_parallel_for(ctx, one_by_one, &regions);
-    assert_int_equal(ingot_run(ctx, in, shared, &err), INGOT_OK);
-    for (int i = 0; i < nout; i++)
-        assert_memory_equal(shared[i].data, alone[i], tensor_bytes(want[i]));
-    ingot_context_free(ctx);
-    ingot_close(file);
-    return regions;
-}
-
 static int check_layer(Fix *f, const Layer *l)
 {
     Operands o = make_operands(f, l);
@@ -185,15 +116,8 @@ static int check_layer(Fix *f, const Layer *l)
     Value *result[3] = { &n->out[0], &n->out[1], nout > 2 ? &n->out[2] : NULL };
     const char *const names[] = { "y", "h", "c" };
     build_node(&f->b, OP_return, (Inputs){ nout, result }, &(Attr_return){ .names = { nout, names } }, 0);
-    f->b.m->graph->props |= GP_TYPED;
-    const Tensor *want[3];
-    if (!eval_module(f->b.m, f->a, o.ngiven, o.given, want))
-        fail_msg("%s", f->d.all);
-    const char *path = arena_printf(f->a, BINARY_DIR "/recurrent-%d.so", (int)getpid());
-    write_model(f, path);
-    int regions = check_file(f, l, path, &o, nout, want);
-    remove(path);
-    return regions;
+    double tolerance = l->type == DT_f16 ? 2e-3 : l->type == DT_f64 ? 1e-13 : 2e-6;
+    return check_compiled(f, o.ngiven, o.given, tolerance, arena_printf(f->a, "%s of %d units", l->cell, l->hidden));
 }
 
 static void compiled_is_evaluated(void **state)
