@@ -93,16 +93,24 @@ void cg_prefetch(Codegen *cg, LLVMValueRef address, bool first_level)
     LLVMBuildCall2(cg->b, LLVMIntrinsicGetType(cg->llvm, id, &cg->ptr, 1), fn, arg, 4, "");
 }
 
+enum { AHEAD = 64, NEXT_PANELS = 512 << 10 };       /* cache lines, measured; bytes that the second-level cache holds besides those in use */
+
+/* Whether this tile asks for the next panels, or for its own a little ahead. */
+static bool together(const Tile *t)
+{
+    const Contract *c = t->c;
+    return t->number && c->row_tiles && c->panel_rows && t->panels * c->panel_rows * CG_LANES * dtype_bytes(c->b.type) <= NEXT_PANELS;
+}
+
 /* Weights stream through once, from memory if the model is larger than the caches. Several row tiles read the same panels, the first of them from there:
  * so that it does not wait while the others leave the memory idle, all of them together ask for the next panels, evenly. Where the number of tiles
- * is not known, each asks for its own panels a little ahead. pos: k within the panel. Returns elements from the tile's own panel. */
+ * is not known, or the panels are too large, each asks for its own a little ahead. pos: k within the panel. Returns elements from the tile's own panel. */
 static LLVMValueRef prefetch_offset(const Tile *t, LLVMValueRef pos)
 {
-    enum { AHEAD = 64 };                            /* cache lines; measured */
     const Contract *c = t->c;
     Codegen *cg = c->g->cg;
     LLVMValueRef lanes = cg_i64(cg, CG_LANES);
-    if (!t->number || !c->panel_rows || !c->row_tiles)
+    if (!together(t))
         return LLVMBuildMul(cg->b, LLVMBuildAdd(cg->b, pos, cg_i64(cg, AHEAD), ""), lanes, "");
     int shift = 0;
     while (c->row_tiles >> (shift + 1))
@@ -119,7 +127,7 @@ static void prefetch_panels(const Tile *t, LLVMValueRef b_offset, LLVMValueRef k
     LLVMValueRef pos = LLVMBuildAdd(cg->b, LLVMBuildUDiv(cg->b, b_offset, cg_i64(cg, CG_LANES), ""), k, "");
     LLVMValueRef at = LLVMBuildNSWAdd(cg->b, t->b_start, prefetch_offset(t, pos), "");
     for (int p = 0; p < t->panels; p++)
-        cg_prefetch(cg, cg_gep(cg, c->b.ptr, c->b.type, element_offset(cg, at, cg_i64(cg, p), c->panel_step)), !t->number || !c->row_tiles);
+        cg_prefetch(cg, cg_gep(cg, c->b.ptr, c->b.type, element_offset(cg, at, cg_i64(cg, p), c->panel_step)), !together(t));
 }
 
 /* ---- the inner loop ---- */
