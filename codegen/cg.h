@@ -6,7 +6,7 @@
  * (gen_run.c) checks the tensors, computes the symbols, and calls the kernels in order, through parallel_for where there is more than one unit of
  * work worth sharing. Kernels that would be equal (same op, attributes, types, epilogue) are emitted once.
  *
- * The context points to a struct { i64 sym[nsym]; i64 error; } on run's stack: symbolic sizes are read from there.
+ * The context points to a struct { i64 error; i64 sym[nsym]; i64 claims; } on run's stack: symbolic sizes are read from there.
  *
  * Vector code is written in "virtual lanes" of one fixed width (CG_LANES f32), whatever the target has: LLVM splits the vectors. So the order of every
  * reduction, and with it every bit of the result, does not depend on the vector width of the target nor on the number of threads.
@@ -41,6 +41,7 @@ typedef struct Codegen {
     Weights *weights;
     KernelCache *kernels;
     DimCache *dim_cache;            /* of the function being emitted, or NULL */
+    int64_t claims_word;            /* word of the context that slots.c uses */
     const char *error;              /* first internal failure, NULL if none */
 } Codegen;
 

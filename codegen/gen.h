@@ -101,6 +101,12 @@ LLVMValueRef group_epilogue(Group *g, LLVMValueRef anchor_value, const Index *at
 /* The same with the masked lanes of a tail: operands are read under the mask. */
 LLVMValueRef group_epilogue_masked(Group *g, LLVMValueRef anchor_value, const Index *at, int lanes, LLVMValueRef mask);
 
+/* ---- slots.c: scratch for each of the threads that run a kernel ---- */
+
+enum { MAX_SLOTS = 32 };
+LLVMValueRef slot_claim(Group *g, int slots);                       /* number (i64) of a slot that is this call's until slot_release */
+void slot_release(Group *g, LLVMValueRef slot);
+
 /* ---- reducing (reducer.c) ---- */
 
 typedef struct Reducer {            /* an associative operation on compute values */

@@ -571,7 +571,8 @@ static bool open_run(Run *r, Codegen *cg)
     r->call = LLVMGetParam(r->fn, 0);
     LLVMPositionBuilderAtEnd(cg->b, LLVMAppendBasicBlockInContext(cg->llvm, r->fn, "entry"));
     r->fail = LLVMAppendBasicBlockInContext(cg->llvm, r->fn, "fail");
-    LLVMTypeRef state = LLVMArrayType2(cg->i64, (uint64_t)dim_symbol_count(cg->m->dims) + 1);
+    LLVMTypeRef state = LLVMArrayType2(cg->i64, (uint64_t)dim_symbol_count(cg->m->dims) + 2);
+    cg->claims_word = dim_symbol_count(cg->m->dims) + 1;
     r->state = cg_variable(cg, LLVMConstNull(state));
     r->status = cg_variable(cg, LLVMConstInt(cg->i32, 0, false));
     r->message = cg_variable(cg, LLVMConstNull(cg->ptr));

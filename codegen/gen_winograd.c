@@ -7,8 +7,7 @@
  *     p --At p A------> result                    m x m pixels of 16 channels at a time, through the epilogue
  *
  * v and p stay in the second-level cache. Pixels outside the image are zeros: a tile that touches the edge is loaded with clamped coordinates and
- * selects. The last block's missing tiles repeat the last tile; what they give is not stored. A run of units [begin, end) owns the scratch slot
- * `begin`: ranges that run at the same time are disjoint.
+ * selects. The last block's missing tiles repeat the last tile; what they give is not stored.
  */
 #include "conv.h"
 #include "winograd.h"
@@ -437,11 +436,6 @@ static void count_tiles(Transform *t, LLVMValueRef first)
     t->rows = LLVMBuildSelect(cg->b, less(cg, rows, most), rows, most, "");
 }
 
-static LLVMValueRef first_item(Codegen *cg, LLVMValueRef unit, LLVMValueRef items, LLVMValueRef units)
-{
-    return LLVMBuildUDiv(cg->b, LLVMBuildMul(cg->b, unit, items, ""), units, "");
-}
-
 bool gen_winograd(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
     Codegen *cg = g->cg;
@@ -450,13 +444,13 @@ bool gen_winograd(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
         return diag_error(cg->m->diag, g->anchor->loc, "conv: Winograd's method needs constant weights");
     Transform t = transform_of(g);
     int64_t groups = (t.k.cout + CG_LANES - 1) / CG_LANES / t.plan.panels;
-    Dim items = dim_mulk(dims, dim_ceil_div(dims, t.total, dim_const(dims, t.plan.tiles)), groups), slots = dim_const(dims, t.plan.slots);
-    work->units = dim_min(dims, items, slots);
-    work->cost = dim_mulk(dims, dim_ceil_div(dims, items, slots), t.w.n * t.w.n * t.plan.tiles * t.plan.panels * t.k.cin);
-    open_scratch(&t, begin);
+    work->units = dim_mulk(dims, dim_ceil_div(dims, t.total, dim_const(dims, t.plan.tiles)), groups);
+    work->cost = dim_const(dims, t.w.n * t.w.n * t.plan.tiles * t.plan.panels * t.k.cin);
+    LLVMValueRef slot = slot_claim(g, (int)t.plan.slots);
+    open_scratch(&t, slot);
     open_contracts(&t);
-    LLVMValueRef n_items = group_dim(g, items), n_units = group_dim(g, work->units), ready = cg_variable(cg, cg_i64(cg, -1));
-    Loop l = loop_begin(cg, first_item(cg, begin, n_items, n_units), first_item(cg, end, n_items, n_units), 1, "item");
+    LLVMValueRef ready = cg_variable(cg, cg_i64(cg, -1));
+    Loop l = loop_begin(cg, begin, end, 1, "item");
     LLVMValueRef block = LLVMBuildUDiv(cg->b, l.index, cg_i64(cg, groups), ""), item_panels = LLVMBuildURem(cg->b, l.index, cg_i64(cg, groups), "");
     LLVMValueRef first = LLVMBuildMul(cg->b, block, cg_i64(cg, t.plan.tiles), "");
     count_tiles(&t, first);
@@ -468,6 +462,7 @@ bool gen_winograd(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     multiply(&t, item_panels);
     store_block(&t, first, item_panels);
     loop_end(cg, &l);
+    slot_release(g, slot);
     g->space = NULL;
     return true;
 }

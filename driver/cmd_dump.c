@@ -32,7 +32,7 @@ int cmd_dump(int argc, char **argv)
         { "output", 'o', OPT_TEXT, "F", "file to write: .dot, .svg, .png, .pdf or .irt (default: text on stdout)", &output },
         { "after", 0, OPT_TEXT, "PASS", "run the passes up to this one first", &after },
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &b.dim },
-        IMPORT_OPTIONS(b), PASS_OPTIONS(b), OPTIONS_END };
+        TARGET_OPTIONS(b), IMPORT_OPTIONS(b), PASS_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0 && after)
         b.stop_after = after;

@@ -45,7 +45,7 @@ typedef struct BuildOptions {
 
 /* Checks that options_parse cannot make (-O, pass names). Returns -1 to go on, 2 after a sentence, 0 after `--passes help`. */
 int pipeline_check(const Command *c, const BuildOptions *o);
-/* Read MODEL.onnx or MODEL.irt. NULL after reporting. */
+/* Read MODEL.onnx or MODEL.irt, to be compiled for o's target. NULL after reporting. */
 Module *pipeline_import(Arena *a, Diag *d, const char *path, const BuildOptions *o);
 /* Run the passes that o asks for; `output` names the files of --dot-after. */
 bool pipeline_optimize(Module *m, const BuildOptions *o, const char *output);

@@ -68,16 +68,22 @@ static bool split_dims(Arena *a, Diag *d, const TextList *list, ImportOptions *o
     return true;
 }
 
+static Module *import_file(Arena *a, Diag *d, const char *path, const BuildOptions *o)
+{
+    if (path_ends_in(path, ".irt"))
+        return module_read_file(a, d, path);
+    ImportOptions opt = { .noverridable = o->overridable.n, .overridable = o->overridable.v };
+    return split_dims(a, d, &o->dim, &opt) ? onnx_import(a, d, path, &opt) : NULL;
+}
+
 Module *pipeline_import(Arena *a, Diag *d, const char *path, const BuildOptions *o)
 {
-    ImportOptions opt = { .noverridable = o->overridable.n, .overridable = o->overridable.v };
-    Module *m = NULL;
-    if (path_ends_in(path, ".irt"))
-        m = module_read_file(a, d, path);
-    else if (split_dims(a, d, &o->dim, &opt))
-        m = onnx_import(a, d, path, &opt);
-    if (m)
+    TargetInfo target;              /* a wrong one is noticed before the model is read, which may take a while */
+    Module *m = target_resolve(a, d, o->target, o->cpu, &target) ? import_file(a, d, path, o) : NULL;
+    if (m) {
+        m->vector_bytes = target.vector_bytes;
         m->fast_math |= o->fast_math;
+    }
     return m;
 }
 
@@ -124,12 +130,8 @@ bool pipeline_file(const char *path, const BuildOptions *o, const CompileOptions
 {
     Arena *a = arena_new();
     Diag d;
-    TargetInfo target;
     diag_init(&d, a, stderr);
-    /* a wrong target is noticed before the model is read, which may take a while */
-    Module *m = target_resolve(a, &d, o->target, o->cpu, &target) ? pipeline_import(a, &d, path, o) : NULL;
-    if (m)
-        m->vector_bytes = target.vector_bytes;
+    Module *m = pipeline_import(a, &d, path, o);
     bool ok = m && pipeline_module(m, o, out);
     if (ok && report) {
         report->rewrites = o->fuel - m->fuel;

@@ -140,8 +140,8 @@ static bool check_winograd(Module *m, const Node *n)
     if (!winograd_applies(n))
         return infer_fail(m, n, "winograd needs two spatial axes, channels last, a 3x3 f32 filter, stride and dilation 1, and one group");
     int64_t panels = (in_type(n, 1)->dim[0]->k + WINOGRAD_LANES - 1) / WINOGRAD_LANES;
-    if ((p.m != 2 && p.m != 4 && p.m != 6) || p.tiles < 1 || p.tiles > 4096 || p.panels < 1 || panels % p.panels || p.slots < 1 || p.slots > 1024)
-        return infer_fail(m, n, "winograd is [m, tiles, panels, slots] with m 2, 4 or 6, tiles up to 4096, panels a divisor of %lld, slots up to 1024", (long long)panels);
+    if ((p.m != 2 && p.m != 4 && p.m != 6) || p.tiles < 1 || p.tiles > 4096 || p.panels < 1 || panels % p.panels || p.slots < 1 || p.slots > 32)
+        return infer_fail(m, n, "winograd is [m, tiles, panels, slots] with m 2, 4 or 6, tiles up to 4096, panels a divisor of %lld, slots up to 32", (long long)panels);
     return true;
 }
 

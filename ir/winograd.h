@@ -8,7 +8,7 @@
  * How a node does it is in its attribute winograd=[m, tiles, panels, slots], empty for a direct convolution:
  *   tiles    output tiles that one block transforms and multiplies at a time
  *   panels   panels of 16 filters that one item of work makes; a divisor of all of them
- *   slots    most units of work that run at the same time; each has scratch of its own
+ *   slots    threads that may run it at the same time, at most 32; each has scratch of its own
  */
 #ifndef INGOT_WINOGRAD_H
 #define INGOT_WINOGRAD_H

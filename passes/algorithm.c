@@ -16,11 +16,13 @@
 #include "winograd.h"
 
 enum {
-    SLOTS = 16,                         /* units that may run at the same time */
+    SLOTS = 16,                         /* threads that may run it at the same time; scratch that is not used is not resident */
+    SHARES = 4,                         /* pieces of work that a layer should have */
     MOST_TILES = 64, LEAST_CHANNELS = 4,
     L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
 };
 
+static const double ALONE = 1.08;                   /* what one thread would pay, so that several have something to share */
 static const double MEMORY = 10, LLC = 20;          /* bytes per cycle */
 static const double OVERLAP = 0.55;                 /* share of the shorter of two that hides behind the longer */
 static const double TILE_EFFICIENCY = 0.92;         /* of register tiles, relative to the peak */
@@ -91,6 +93,8 @@ static void consider(const Layer *l, int m, Choice *best)
         WinogradPlan p = { .m = m, .tiles = (total + blocks - 1) / blocks, .slots = SLOTS };
         p.panels = panels_per_item(l, p);
         double cycles = winograd_cycles(l, &p, total);
+        if (blocks * (l->panels / p.panels) < SHARES)
+            cycles *= ALONE;
         if (cycles < best->cycles)
             *best = (Choice){ p, cycles };
         blocks += blocks / 8;                       /* sizes close to each other are alike */
