@@ -9,5 +9,4 @@ static int not_yet(char **argv)
 int cmd_quantize(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_prune(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_compress(int argc, char **argv) { (void)argc; return not_yet(argv); }
-int cmd_eval(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_verify(int argc, char **argv) { (void)argc; return not_yet(argv); }

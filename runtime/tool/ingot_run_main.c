@@ -31,6 +31,16 @@ static int inspect_command(int argc, char **argv)
     return status >= 0 ? status : tool_inspect_file(model.v[0], json);
 }
 
+static int eval_command(int argc, char **argv)
+{
+    const Command c = { "ingot-run", "eval", "MODEL.so", "Measure top-1 and top-5 accuracy of a compiled classifier.", 1, 1 };
+    EvalOptions o = { .threads = 1 };
+    Operands model;
+    const Option table[] = { EVAL_OPTIONS(o), OPTIONS_END };
+    int status = options_parse(&c, table, argc, argv, &model);
+    return status >= 0 ? status : tool_eval_file(model.v[0], model.v[0], &o);
+}
+
 static int later_command(int argc, char **argv)
 {
     (void)argc;
@@ -41,7 +51,7 @@ static const Subcommand subcommands[] = {
     { "run", run_command, "run a model once" },
     { "bench", bench_command, "time a model" },
     { "inspect", inspect_command, "print what a model needs and gives" },
-    { "eval", later_command, "measure top-1 and top-5 accuracy" },
+    { "eval", eval_command, "measure top-1 and top-5 accuracy" },
     { "test", later_command, "run a model on ONNX test data" },
     { NULL, NULL, NULL },
 };

@@ -48,6 +48,20 @@ typedef struct BenchOptions {
     { "warmup", 0, OPT_INT, "N", "runs before the timed ones (default: 5 or more)", &(o).warmup }, \
     { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &(o).json }
 
+typedef struct EvalOptions {
+    const char *data, *labels;      /* .npy: samples along axis 0; class numbers */
+    const char *scale, *mean, *std; /* as text, NULL: 1, 0, 1 */
+    int64_t threads;
+    bool json;
+} EvalOptions;
+#define EVAL_OPTIONS(o) \
+    { "data", 0, OPT_TEXT, "F.npy", "samples, one after the other along axis 0", &(o).data }, \
+    { "labels", 0, OPT_TEXT, "F.npy", "class numbers", &(o).labels }, \
+    { "scale", 0, OPT_TEXT, "K", "factor of the data, such as 1/255", &(o).scale }, \
+    { "mean", 0, OPT_TEXT, "A,B,C", "to be subtracted after that: one number, or one per channel", &(o).mean }, \
+    { "std", 0, OPT_TEXT, "A,B,C", "to be divided by after that", &(o).std }, \
+    THREADS_OPTION(o), { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &(o).json }
+
 /* A compiled model that is open and ready to run. */
 typedef struct ToolSession {
     ingot_file *file;
@@ -68,6 +82,9 @@ int tool_run_file(const char *path, const RunOptions *o);
 int tool_bench(const ToolModel *m, double load_ms, const BenchOptions *o);
 /* name: what the result calls the model (path may be a temporary file). */
 int tool_bench_file(const char *path, const char *name, const BenchOptions *o);
+/* Run a classifier of one input on every sample, print how often the largest score (one of the five largest) is the label's. */
+int tool_eval(const ToolModel *m, const EvalOptions *o);
+int tool_eval_file(const char *path, const char *name, const EvalOptions *o);
 /* Inputs, outputs and symbols: lines of text, or members of a JSON object without its braces. */
 void tool_inspect_ports(const ingot_model *m, bool json);
 int tool_inspect_file(const char *path, bool json);

@@ -6,14 +6,14 @@ expect 0 "usage: ingot" "$INGOT" --help
 expect 0 "ingot 0." "$INGOT" --version
 expect 2 "did you mean 'compile'?" "$INGOT" comple
 expect 2 "unknown command 'xyz'" "$INGOT" xyz
-for command in compile run bench profile inspect dump test targets; do
+for command in compile run bench eval profile inspect dump test targets; do
     expect 0 "usage: ingot $command" "$INGOT" $command --help
     expect 2 "unknown option '--no-such-thing'" "$INGOT" $command --no-such-thing x
     expect 2 "ingot $command --help" "$INGOT" $command --no-such-thing x
 done
 expect 0 "x86_64" "$INGOT" targets
 expect 2 "one argument too many" "$INGOT" targets x
-for command in quantize prune compress eval verify; do
+for command in quantize prune compress verify; do
     expect 1 "comes in a later version" "$INGOT" $command a.onnx -o b.onnx
 done
 
@@ -38,7 +38,7 @@ expect 2 "usage: ingot-run" "$INGOT_RUN"
 expect 0 "usage: ingot-run" "$INGOT_RUN" --help
 expect 0 "ingot-run 0." "$INGOT_RUN" --version
 expect 2 "unknown command" "$INGOT_RUN" compile
-for command in run bench inspect; do
+for command in run bench eval inspect; do
     expect 0 "usage: ingot-run $command" "$INGOT_RUN" $command --help
     expect 2 "is missing" "$INGOT_RUN" $command
     expect 2 "unknown option" "$INGOT_RUN" $command --frobnicate x.so

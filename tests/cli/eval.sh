@@ -1,0 +1,37 @@
+# eval.sh -- accuracy of a classifier: two digits out of their pictures, right and wrong labels, a fixed batch, and what is refused.
+. "$SOURCE_DIR/tests/cli/expect.shlib"
+digits=$SOURCE_DIR/examples/digits
+onnx=$digits/mnist-cnn-bn.onnx
+cd "$work" || exit 1
+
+# npy SHAPE <bytes >file: version 1, u8, a header of 128 bytes
+npy() {
+    printf '\223NUMPY\001\000v\000'
+    printf "%-117s\n" "{'descr': '|u1', 'fortran_order': False, 'shape': $1, }"
+    cat
+}
+pixels() { tail -c 784 "$digits/$1.pgm"; }
+{ pixels five; pixels two; pixels five; } | npy '(3, 1, 28, 28)' >x.npy
+printf '\005\002\005' | npy '(3,)' >right.npy
+printf '\005\002\011' | npy '(3,)' >wrong.npy
+printf '\005\002\012' | npy '(3,)' >beyond.npy
+printf '\005\002' | npy '(2,)' >short.npy
+printf '' | npy '(0, 1, 28, 28)' >none.npy
+
+expect 0 "top-1 100.00 % (3 of 3), top-5 100.00 %" "$INGOT" eval "$onnx" --data x.npy --labels right.npy --scale 1/255
+expect 0 "top-1 66.67 % (2 of 3)" "$INGOT" eval "$onnx" --data x.npy --labels wrong.npy --scale 1/255 --mean 0 --std 1
+expect 0 "" "$INGOT" compile "$onnx" -o m.so
+expect 0 '{"samples": 3, "top1": 66.6667' "$INGOT_RUN" eval m.so --data x.npy --labels wrong.npy --scale 0.00392157 --json
+expect 0 "" "$INGOT" compile "$onnx" --dim N=2 -o pair.so
+expect 0 "top-1 100.00 % (3 of 3)" "$INGOT_RUN" eval pair.so --data x.npy --labels right.npy --scale 1/255
+
+expect 1 "--data is needed" "$INGOT_RUN" eval m.so --labels right.npy
+expect 1 "short.npy has 2 labels for the 3 samples of x.npy" "$INGOT_RUN" eval m.so --data x.npy --labels short.npy
+expect 1 "label 10 of sample 2, the model has 10 classes" "$INGOT_RUN" eval m.so --data x.npy --labels beyond.npy
+expect 1 "none.npy: there are no samples" "$INGOT_RUN" eval m.so --data none.npy --labels right.npy
+expect 1 "do not fit input 'image'" "$INGOT_RUN" eval m.so --data right.npy --labels right.npy
+expect 1 "--mean has 2 numbers, the data 1 channels" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --mean 1,2
+expect 1 "not of the form NUMBER" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --scale 1/x
+expect 1 "--std: a deviation of 0" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --std 0
+expect 1 "nowhere.npy: No such file" "$INGOT_RUN" eval m.so --data nowhere.npy --labels right.npy
+finish
