@@ -350,19 +350,31 @@ static bool bytes_or_nothing(Module *m, Node *n, bool *done)
     return true;
 }
 
-static bool walk(Module *m, Graph *g, Step *step)
+typedef struct Walk {
+    Module *m;
+    Step *step;
+    bool ok;
+} Walk;
+
+static void walk(void *ctx, Graph *g)
 {
+    Walk *w = ctx;
     FOR_EACH_NODE_SAFE(n, g) {
         bool done = false;
-        if (n->op == OP_if && (!walk(m, NODE_ATTR(n, if)->then_graph, step) || !walk(m, NODE_ATTR(n, if)->else_graph, step)))
-            return false;
-        if (!step(m, n, &done))
-            return false;
+        node_regions(n, walk, w);
+        if (!w->ok || !(w->ok = w->step(w->m, n, &done)))
+            return;
     }
-    return true;
+}
+
+static bool walk_all(Module *m, Step *step)
+{
+    Walk w = { m, step, true };
+    walk(&w, m->graph);
+    return w.ok;
 }
 
 bool pass_quant(Module *m)
 {
-    return walk(m, m->graph, bytes_or_nothing) && walk(m, m->graph, stay_numbers);
+    return walk_all(m, bytes_or_nothing) && walk_all(m, stay_numbers);
 }
