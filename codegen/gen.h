@@ -170,8 +170,8 @@ bool conv_is_depthwise(const Group *g);
 
 typedef struct TileShape { int rows, panels; } TileShape;
 enum { MAX_TILE = 32 };
-/* Rows x panels that fill the register file without spilling. rows, cols: how many there are, 0 if unknown. */
-TileShape tile_choose(const TargetInfo *t, DType type, int64_t rows, int64_t cols);
+/* Rows x panels that fill the register file without spilling, as the model's choices or a cost model say. rows, cols: how many there are, 0 if unknown. */
+TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols);
 
 /* A matrix product seen as rows x columns of a contiguous result: conv, matmul. */
 typedef struct Tile Tile;

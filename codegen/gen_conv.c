@@ -145,7 +145,7 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
                    .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
     c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     c.run_rows = dim_is_const(run) ? run->k : 0;
-    c.shape = tile_choose(&cg->target, contract_type(g), c.run_rows, k.cout);
+    c.shape = tile_choose(g, contract_type(g), c.run_rows, k.cout);
     c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
     c.panel_step = cg_i64(cg, k.kh * (rows_are_whole(&k) ? 1 : k.kw) * packed_run(&k));
     c.k_step = cg_i64(cg, CG_LANES);

@@ -94,7 +94,7 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
                    .rows = dim_mul(dims, m.batch, m.M), .cols = m.N, .sum = matmul_sum, .ctx = &m };
     c.packed = pack_operand(g, &unused) == b;
     c.run_rows = dim_is_const(m.M) ? m.M->k : 0;
-    c.shape = tile_choose(&cg->target, contract_type(g), c.run_rows, dim_is_const(m.N) ? m.N->k : 0);
+    c.shape = tile_choose(g, contract_type(g), c.run_rows, dim_is_const(m.N) ? m.N->k : 0);
     c.row_step = group_dim(g, m.K);
     Dim panel = dim_mulk(dims, c.packed && contract_of_bytes(g) ? dim_const(dims, int8_padded(m.K->k)) : m.K, CG_LANES), panels = dim_ceil_div(dims, m.N, dim_const(dims, CG_LANES));
     c.panel_step = c.packed ? group_dim(g, panel) : cg_i64(cg, CG_LANES);

@@ -393,7 +393,7 @@ static void open_contracts(Transform *t)
     contract_open(&t->out);
     t->product = (Contract){ .g = g, .a = t->v, .b = operand_elements(g, group_operand(g, node_in(g->anchor, 1))), .bias = -1, .packed = true,
                              .run_rows = t->plan.tiles, .sum = product_sum, .store = product_store, .ctx = t };
-    t->product.shape = tile_choose(&cg->target, DT_f32, t->plan.tiles, cols);
+    t->product.shape = tile_choose(g, DT_f32, t->plan.tiles, cols);
     t->product.row_step = cg_i64(cg, t->v_row);
     t->product.panel_step = cg_i64(cg, t->k.cin * CG_LANES);
     t->product.k_step = cg_i64(cg, CG_LANES);

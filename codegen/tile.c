@@ -8,6 +8,7 @@
  * Sizes that do not divide are cut into smaller tiles (never overlapped: a result may be written over an operand it is computed from);
  * columns that do not fill a panel are masked.
  */
+#include "choice.h"
 #include "int8.h"
 
 #include <string.h>
@@ -39,23 +40,55 @@ static double tile_cost(int64_t rows, TileShape s, int registers)
     return cycles / (double)(rows * s.panels);
 }
 
-TileShape tile_choose(const TargetInfo *t, DType type, int64_t rows, int64_t cols)
+typedef struct Shapes {             /* candidates, the cheapest first */
+    int n;
+    struct { TileShape shape; double cost; } item[CHOICE_MAX];
+} Shapes;
+
+static void shapes_add(Shapes *s, TileShape shape, double cost)
+{
+    int i = s->n < CHOICE_MAX ? s->n++ : CHOICE_MAX - 1;
+    if (i == CHOICE_MAX - 1 && s->item[i].cost && s->item[i].cost <= cost)
+        return;
+    for (; i > 0; i--) {
+        double before = s->item[i - 1].cost;
+        int area = s->item[i - 1].shape.rows * s->item[i - 1].shape.panels;
+        if (before < cost - 1e-9 || (before < cost + 1e-9 && area >= shape.rows * shape.panels))
+            break;
+        s->item[i] = s->item[i - 1];
+    }
+    s->item[i].shape = shape;
+    s->item[i].cost = cost;
+}
+
+static Shapes tile_shapes(const TargetInfo *t, DType type, int64_t rows, int64_t cols)
 {
     int per = registers_per_panel(t, type), room = t->vector_registers > 0 ? t->vector_registers : 16;
     int64_t want = rows ? rows : 14, panels = cols ? (cols + CG_LANES - 1) / CG_LANES : 2;
-    TileShape best = { 1, 1 };
-    double least = 1e30;
+    Shapes s = { .n = 0 };
     for (int p = 1; p <= 8 && p <= panels; p++)
         for (int r = 1; r <= 14 && r <= want && r * p <= MAX_TILE; r++) {
             if ((r * p + p) * per + 1 > room && r * p > 1)
                 continue;
-            TileShape s = { r, p };
             double waste = cols ? (double)((panels + p - 1) / p * p) / (double)panels : 1;
-            double cost = tile_cost(want, s, per) * waste;
-            if (cost < least - 1e-9 || (cost < least + 1e-9 && r * p > best.rows * best.panels))
-                least = cost, best = s;
+            shapes_add(&s, (TileShape){ r, p }, tile_cost(want, (TileShape){ r, p }, per) * waste);
         }
-    return best;
+    return s;
+}
+
+TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols)
+{
+    enum { TRIED = 8 };                     /* when tuning */
+    static const double worth_trying = 1.5; /* times the least cost */
+    Codegen *cg = g->cg;
+    Shapes s = tile_shapes(&cg->target, type, rows, cols);
+    if (!cg->m->choices)
+        return s.item[0].shape;
+    const char *text[TRIED];
+    int n = 0;
+    for (; n < s.n && n < TRIED && s.item[n].cost < worth_trying * s.item[0].cost; n++)
+        text[n] = arena_printf(cg->arena, "%dx%d", s.item[n].shape.rows, s.item[n].shape.panels);
+    return s.item[choice_make(cg->m->choices, choice_key(cg->m, cg->arena, "tile", g->owner), n, text)].shape;
 }
 
 static LLVMValueRef element_offset(Codegen *cg, LLVMValueRef base, LLVMValueRef n, LLVMValueRef step)

@@ -4,11 +4,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "driver.h"
+#include "tune.h"
 
 typedef struct CompileArgs {
     BuildOptions build;
     CompileOptions out;
+    TuneOptions tune;
     const char *model, *bisect;
 } CompileArgs;
 
@@ -59,7 +60,7 @@ int cmd_compile(int argc, char **argv)
         TARGET_OPTIONS(a.build),
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim },
         { "threads", 0, OPT_FLAG, NULL, "emit code that can use several threads (it always can)", &threads },
-        IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build),
+        IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build), TUNE_OPTIONS(a.tune),
         { "bisect", 0, OPT_TEXT, "COMMAND", "find the first rewrite after which COMMAND (run on OUT) fails", &a.bisect }, OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
@@ -72,5 +73,11 @@ int cmd_compile(int argc, char **argv)
     if (!known)
         return options_misuse(&c, "'%s' ends in none of .so .o .a .s .ll", a.out.output);
     a.model = model.v[0];
-    return a.bisect ? bisect(&a) : !pipeline_file(a.model, &a.build, &a.out, NULL);
+    Arena *arena = arena_new();         /* of the choices */
+    if (!tune_model(arena, a.model, &a.tune, &a.build))
+        status = 1;
+    else
+        status = a.bisect ? bisect(&a) : !pipeline_file(a.model, &a.build, &a.out, NULL);
+    arena_free(arena);
+    return status;
 }

@@ -23,6 +23,7 @@ typedef struct BuildOptions {
     const char *passes, *stop_after, *print_after, *dot_after;
     bool time, trace, verify, fast_math;
     int64_t fuel;
+    struct Choices *choices;        /* of --tune (tune.h), NULL: none */
 } BuildOptions;
 #define BUILD_DEFAULT { .level = "2", .fuel = -1 }
 

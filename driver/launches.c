@@ -204,8 +204,6 @@ bool launches_time(Arena *a, const char *path, const LaunchOptions *o, LaunchTim
     const char *so = arena_printf(a, "%s/model.so", dir.path);
     CompileOptions out = { .output = so, .kind = OUT_SO, .profile = &t->launches };
     t->m = pipeline_import(a, &d, path, o->build);
-    if (t->m)
-        t->m->vector_bytes = t->target.vector_bytes;
     bool ok = t->m && pipeline_module(t->m, o->build, &out) && time_compiled(&s, so, path);
     scratchdir_remove(&dir);
     return ok;

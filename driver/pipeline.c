@@ -83,6 +83,7 @@ Module *pipeline_import(Arena *a, Diag *d, const char *path, const BuildOptions 
     if (m) {
         m->vector_bytes = target.vector_bytes;
         m->fast_math |= o->fast_math;
+        m->choices = o->choices;
     }
     return m;
 }

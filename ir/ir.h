@@ -205,6 +205,7 @@ struct Module {
     uint32_t next_id;
     Dim arena_bytes;                /* after the memory plan: workspace size */
     int nheap;                      /* heap slots: values whose size only the data decides */
+    struct Choices *choices;        /* decisions made by measuring (choice.h); NULL: cost models decide */
     int64_t fuel;                   /* rewrites still allowed; -1: no limit */
     const char *last_rewrite;       /* name of the rewrite that took the last fuel */
     bool trace;                     /* print every rewrite on stderr */

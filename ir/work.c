@@ -140,13 +140,20 @@ NodeWork node_work(Module *m, const Node *n)
 
 /* ---- names ---- */
 
+/* "conv", "conv(F4)": by Winograd's method with tiles of 4 x 4. */
+static const char *op_text(Arena *a, const Node *n)
+{
+    const IntVec *w = n->op == OP_conv ? &NODE_ATTR(n, conv)->winograd : NULL;
+    return w && w->n ? arena_printf(a, "conv(F%lld)", (long long)w->v[0]) : op_name(n->op);
+}
+
 const char *node_ops(Arena *a, const Node *n)
 {
     if (n->op != OP_fused)
-        return op_name(n->op);
+        return op_text(a, n);
     StrBuf s = strbuf_new(a);
     FOR_EACH_NODE(inner, NODE_ATTR(n, fused)->body)
         if (inner->op != OP_input && inner->op != OP_constant && inner->op != OP_return)
-            strbuf_printf(&s, "%s%s", s.len ? "+" : "", op_name(inner->op));
+            strbuf_printf(&s, "%s%s", s.len ? "+" : "", op_text(a, inner));
     return s.len ? s.text : op_name(n->op);
 }

@@ -13,7 +13,7 @@ typedef struct NodeWork {
 
 /* m: the node's module, in whose arena and table the sizes are made. An estimate by the operator's definition, whatever algorithm computes it. */
 NodeWork node_work(Module *m, const Node *n);
-/* The operators of a node: its own name, or those of a fused body, in order, joined by '+'. */
+/* The operators of a node: its own name, or those of a fused body, in order, joined by '+'; a convolution says which algorithm it uses. */
 const char *node_ops(Arena *a, const Node *n);
 
 #endif

@@ -12,13 +12,14 @@
  * Needs: typed, laid out. Keeps: everything. Before explicit_pad: a convolution by Winograd's method needs no pad node.
  */
 #include "build.h"
+#include "choice.h"
 #include "pass_util.h"
 #include "winograd.h"
 
 enum {
     SLOTS = 16,                         /* threads that may run it at the same time; scratch that is not used is not resident */
     SHARES = 4,                         /* pieces of work that a layer should have */
-    MOST_TILES = 64, LEAST_CHANNELS = 4,
+    LEAST_TILES = 14, MOST_TILES = 64, LEAST_CHANNELS = 4,
     L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
 };
 
@@ -38,7 +39,8 @@ typedef struct Layer {
     int64_t cin, panels, pixels, down, across, images;
 } Layer;
 
-typedef struct Choice { WinogradPlan plan; double cycles; } Choice;
+typedef struct Way { WinogradPlan plan; double cycles; } Way;        /* plan.m = 0: directly */
+typedef struct Ways { int n; Way way[CHOICE_MAX]; } Ways;            /* the cheapest first */
 
 static double overlapped(double a, double b)
 {
@@ -86,19 +88,49 @@ static int64_t panels_per_item(const Layer *l, WinogradPlan p)
     return p.panels;
 }
 
-static void consider(const Layer *l, int m, Choice *best)
+static int64_t tile_count(const Layer *l, int m)
 {
-    int64_t total = l->images * ((l->down + m - 1) / m) * ((l->across + m - 1) / m);
-    for (int64_t blocks = (total + MOST_TILES - 1) / MOST_TILES; blocks <= total && (total + blocks - 1) / blocks >= (total < 14 ? total : 14); blocks++) {
+    return l->images * ((l->down + m - 1) / m) * ((l->across + m - 1) / m);
+}
+
+/* The cheapest block of F(m, 3) with `least` to `most` tiles; cycles < 0: there is none. */
+static Way best_block(const Layer *l, int m, int64_t least, int64_t most)
+{
+    int64_t total = tile_count(l, m);
+    Way best = { .cycles = -1 };
+    for (int64_t blocks = (total + most - 1) / most; blocks <= total && (total + blocks - 1) / blocks >= (total < least ? total : least); blocks++) {
         WinogradPlan p = { .m = m, .tiles = (total + blocks - 1) / blocks, .slots = SLOTS };
         p.panels = panels_per_item(l, p);
         double cycles = winograd_cycles(l, &p, total);
         if (blocks * (l->panels / p.panels) < SHARES)
             cycles *= ALONE;
-        if (cycles < best->cycles)
-            *best = (Choice){ p, cycles };
+        if (best.cycles < 0 || cycles < best.cycles)
+            best = (Way){ p, cycles };
         blocks += blocks / 8;                       /* sizes close to each other are alike */
     }
+    return best;
+}
+
+static void add_way(Ways *w, Way way)
+{
+    if (way.cycles < 0 || w->n == CHOICE_MAX)
+        return;
+    int i = w->n++;
+    for (; i > 0 && w->way[i - 1].cycles > way.cycles; i--)
+        w->way[i] = w->way[i - 1];
+    w->way[i] = way;
+}
+
+/* F(m, 3) in the block that the model prefers and, where measuring decides, in clearly smaller and larger ones. */
+static void consider(const Layer *l, int m, bool measured, Ways *w)
+{
+    Way best = best_block(l, m, LEAST_TILES, MOST_TILES);
+    add_way(w, best);
+    int64_t smaller = best.plan.tiles * 2 / 3, larger = (best.plan.tiles * 3 + 1) / 2;
+    if (measured && best.cycles >= 0 && smaller >= LEAST_TILES)
+        add_way(w, best_block(l, m, LEAST_TILES, smaller));
+    if (measured && best.cycles >= 0 && larger <= 2 * MOST_TILES && larger < tile_count(l, m))
+        add_way(w, best_block(l, m, larger, 2 * MOST_TILES));
 }
 
 /* A size that only the run knows is taken as this; images are taken one at a time. */
@@ -129,19 +161,31 @@ static Layer layer_of(Module *m, const Node *n)
     return l;
 }
 
+static WinogradPlan cheapest(Module *m, const Node *n)
+{
+    Layer l = layer_of(m, n);
+    Ways w = { .n = 1, .way = { { .cycles = direct_cycles(&l) } } };
+    for (int size = 2; size <= WINOGRAD_MAX_TILE && l.cin >= LEAST_CHANNELS && l.pixels; size += 2)
+        consider(&l, size, m->choices != NULL, &w);
+    if (!m->choices)
+        return w.way[0].plan;
+    const char *text[CHOICE_MAX];
+    for (int i = 0; i < w.n; i++) {
+        const WinogradPlan *p = &w.way[i].plan;
+        text[i] = p->m ? arena_printf(m->arena, "winograd %d %lld %lld", p->m, (long long)p->tiles, (long long)p->panels) : "direct";
+    }
+    return w.way[choice_make(m->choices, choice_key(m, m->arena, "algorithm", n), w.n, text)].plan;
+}
+
 static bool choose(Module *m, Node *n)
 {
-
     if (!winograd_applies(n) || !value_constant(node_in(n, 1)) || NODE_ATTR(n, conv)->winograd.n)
         return true;
-    Layer l = layer_of(m, n);
-    Choice best = { .cycles = direct_cycles(&l) };
-    for (int size = 2; size <= WINOGRAD_MAX_TILE && l.cin >= LEAST_CHANNELS && l.pixels; size += 2)
-        consider(&l, size, &best);
-    if (!best.plan.m || !rewrite_allowed(m, "winograd", n))
+    WinogradPlan plan = cheapest(m, n);
+    if (!plan.m || !rewrite_allowed(m, "winograd", n))
         return true;
     Attr_conv a = *NODE_ATTR(n, conv);
-    a.winograd = ints_copy(m, 4, (int64_t[]){ best.plan.m, best.plan.tiles, best.plan.panels, best.plan.slots });
+    a.winograd = ints_copy(m, 4, (int64_t[]){ plan.m, plan.tiles, plan.panels, plan.slots });
     Builder b = { m, n->graph, n, n->loc };
     Value *r = mk_conv(&b, IN(n->in[0].val, n->in[1].val, node_in(n, 2)), a);
     if (!r)
