@@ -6,12 +6,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "import_parts.h"
+#include "import_heads.h"
 
 /* ---- heads ---- */
 
 /* [batch, seq, heads*size] -> [batch, heads, seq, size]; rank 4 has them apart already. */
-static Value *split_heads(Importer *c, Value *x, int64_t heads)
+Value *split_heads(Importer *c, Value *x, int64_t heads)
 {
     Builder *b = &c->b;
     if (!x || value_rank(x) == 4)
@@ -24,7 +24,7 @@ static Value *split_heads(Importer *c, Value *x, int64_t heads)
     return mk_swap_axes(b, mk_reshape_to(b, x, 4, d), 1, 2);
 }
 
-static Value *join_heads(Builder *b, Value *x)
+Value *join_heads(Builder *b, Value *x)
 {
     if (!x)
         return NULL;
@@ -33,7 +33,7 @@ static Value *join_heads(Builder *b, Value *x)
 }
 
 /* q [batch, heads, m, k] times kv [batch, kv heads, k, n] -> [batch, heads, m, n] */
-static Value *grouped_matmul(Builder *b, Value *q, Value *kv)
+Value *grouped_matmul(Builder *b, Value *q, Value *kv)
 {
     if (!q || !kv || value_dim(q, 1) == value_dim(kv, 1))
         return mk_matmul(b, IN(q, kv), (Attr_matmul){ 0 });
@@ -47,7 +47,7 @@ static Value *grouped_matmul(Builder *b, Value *q, Value *kv)
 /* ---- Attention ---- */
 
 /* 0 where the bool is true, -inf elsewhere. */
-static Value *bias_of(Builder *b, Value *allowed, DType t)
+Value *bias_of(Builder *b, Value *allowed, DType t)
 {
     return mk_where(b, allowed, mk_scalar(b, t, 0), mk_scalar(b, t, -(double)INFINITY));
 }
@@ -64,13 +64,13 @@ static Value *mask_bias(Builder *b, Value *mask, Dim keys, DType t)
     return mk_pad_end(b, bias, rank - 1, keys, mk_scalar(b, t, -(double)INFINITY));
 }
 
-static Value *added_bias(Builder *b, Value *bias, Value *more)
+Value *added_bias(Builder *b, Value *bias, Value *more)
 {
     return !bias ? more : !more ? bias : mk_add(b, bias, more);
 }
 
 /* Query i, which stands `past` positions into the keys, sees keys 0 .. past + i. */
-static Value *causal_bias(Builder *b, Dim queries, Dim keys, Dim past, DType t)
+Value *causal_bias(Builder *b, Dim queries, Dim keys, Dim past, DType t)
 {
     Value *row = mk_add(b, mk_iota_n(b, DT_i64, queries), mk_dim_scalar(b, past, DT_i64));
     return bias_of(b, mk_le(b, mk_iota_n(b, DT_i64, keys), mk_insert_axes(b, row, 1, 1)), t);
@@ -86,7 +86,7 @@ static Value *padding_bias(Builder *b, Value *lengths, Dim keys, DType t)
 typedef struct Scores { Value *raw, *capped, *biased, *probs; } Scores;
 
 /* The scale is split evenly over both operands where their products could leave the range of a small float. */
-static Value *scaled_product(Builder *b, Value *q, Value *k, double scale)
+Value *scaled_product(Builder *b, Value *q, Value *k, double scale)
 {
     bool small = q && dtype_table[q->type.dtype].cls == CLS_MINI;
     q = mk_scaled(b, q, small ? sqrt(scale) : scale);
@@ -218,22 +218,27 @@ static Value *rotary_cache(Importer *c, Value *cache, Value *positions)
     return mk_insert_axes(b, cache, 1, 1);
 }
 
-bool import_rotary_embedding(Importer *c)
+Value *rotate_heads(Builder *b, Value *x, Value *cosine, Value *sine, int64_t rotated, bool interleaved)
 {
-    Builder *b = &c->b;
-    DimTable *t = c->m->dims;
-    Value *x = split_heads(c, in(c, 0), attr_i(c, "num_heads", 0));
-    Value *cosine = rotary_cache(c, in(c, 1), in(c, 3)), *sine = rotary_cache(c, in(c, 2), in(c, 3));
-    int64_t asked = attr_i(c, "rotary_embedding_dim", 0);
+    DimTable *t = b->m->dims;
     if (!x || !cosine || !sine)
-        return false;
-    Dim size = value_dim(x, 3), rotated = asked ? dim_const(t, asked) : size, half = dim_divk(t, rotated, 2), zero = dim_const(t, 0);
+        return NULL;
+    Dim size = value_dim(x, 3), part = rotated ? dim_const(t, rotated) : size, half = dim_divk(t, part, 2), zero = dim_const(t, 0);
     int last = value_rank(cosine) - 1;
     cosine = mk_slice_axis(b, cosine, last, zero, half);
     sine = mk_slice_axis(b, sine, last, zero, half);
-    Value *y = rotate(b, mk_slice_axis(b, x, 3, zero, rotated), cosine, sine, attr_i(c, "interleaved", 0));
-    if (rotated != size)
-        y = mk_concat2(b, y, mk_slice_axis(b, x, 3, rotated, dim_sub(t, size, rotated)), 3);
+    Value *y = rotate(b, mk_slice_axis(b, x, 3, zero, part), cosine, sine, interleaved);
+    return part == size ? y : mk_concat2(b, y, mk_slice_axis(b, x, 3, part, dim_sub(t, size, part)), 3);
+}
+
+bool import_rotary_embedding(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = split_heads(c, in(c, 0), attr_i(c, "num_heads", 0));
+    Value *cosine = rotary_cache(c, in(c, 1), in(c, 3)), *sine = rotary_cache(c, in(c, 2), in(c, 3));
+    if (!x || !cosine || !sine)
+        return false;
+    Value *y = rotate_heads(b, x, cosine, sine, attr_i(c, "rotary_embedding_dim", 0), attr_i(c, "interleaved", 0));
     OUT(c, value_rank(in(c, 0)) == 3 ? join_heads(b, y) : y);
 }
 

@@ -47,17 +47,25 @@ bool import_gemm(Importer *c)
     OUT(c, z && beta != 0 ? mk_add(b, product, mk_scaled(b, z, beta)) : product);
 }
 
+/* An operand of FusedMatMul: `batch` moves the first axis before the last, then `last` exchanges the last two. */
+static Value *turned(Builder *b, Value *x, bool batch, bool last)
+{
+    int64_t perm[MAX_RANK];
+    int rank = x ? value_rank(x) : 0;
+    if (rank < 2)
+        return x;
+    for (int i = 0; i < rank; i++)
+        perm[i] = !batch || i == rank - 1 ? i : i == rank - 2 ? 0 : i + 1;
+    x = mk_transpose_perm(b, x, perm);
+    return last ? mk_swap_last(b, x) : x;
+}
+
 /* com.microsoft: alpha * A' * B' with batch dims. */
 bool import_fused_matmul(Importer *c)
 {
     Builder *b = &c->b;
-    Value *x = in(c, 0), *y = in(c, 1);
-    if (attr_i(c, "transBatchA", 0) || attr_i(c, "transBatchB", 0))
-        return import_unsupported(c, "transposing the batch axes");
-    if (x && value_rank(x) > 1 && attr_i(c, "transA", 0))
-        x = mk_swap_last(b, x);
-    if (y && value_rank(y) > 1 && attr_i(c, "transB", 0))
-        y = mk_swap_last(b, y);
+    Value *x = turned(b, in(c, 0), attr_i(c, "transBatchA", 0), attr_i(c, "transA", 0));
+    Value *y = turned(b, in(c, 1), attr_i(c, "transBatchB", 0), attr_i(c, "transB", 0));
     OUT(c, mk_scaled(b, matmul(b, x, y), attr_f(c, "alpha", 1)));
 }
 

@@ -156,6 +156,26 @@ bool import_skip_rms_normalization(Importer *c)
     return set_out(c, 0, mk_mul(b, mk_cast_to(b, y, x->type.dtype), in(c, 2))) && (!out_wanted(c, 3) || set_out(c, 3, x));
 }
 
+/* com.microsoft: LayerNormalization of the sum of a word's, a position's and a segment's vector; the second output counts the mask's ones. */
+bool import_embed_layer_normalization(Importer *c)
+{
+    Builder *b = &c->b;
+    Attr_gather rows = { .axis = 0 };
+    Value *ids = in(c, 0), *segment = in(c, 1), *mask = in(c, 7), *position = in(c, 8);
+    int64_t axis = 1;
+    if (!ids)
+        return false;
+    if (value_rank(ids) != 2)
+        return import_fail(c, "the words have rank %d, 2 is needed", value_rank(ids));
+    Value *x = mk_gather(b, IN(in(c, 2), ids), rows);
+    x = mk_add(b, x, mk_gather(b, IN(in(c, 3), position ? position : mk_iota_n(b, DT_i64, value_dim(ids, 1))), rows));
+    x = segment && in(c, 4) ? mk_add(b, x, mk_gather(b, IN(in(c, 4), segment), rows)) : x;
+    Value *ones = mask ? mk_cast_to(b, mk_eq(b, mask, mk_k(b, mask, 1)), DT_i32) : NULL;
+    Value *count = ones ? mk_drop_axes(b, mk_reduce_axes(b, "sum", ones, 1, &axis), 1, &axis) : mk_full(b, DT_i32, 1, ids->type.dim, 0);
+    Standardised s = mk_standardised(b, x, 1, (int64_t[]){ 2 }, attr_f(c, "epsilon", (double)1e-12f));
+    return set_out(c, 0, mk_add(b, mk_mul(b, s.y, in(c, 5)), in(c, 6))) && set_out(c, 1, count) && set_out(c, 2, x);
+}
+
 /* ---- GroupNormalization: parameters per group in opset 18, per channel later ---- */
 
 bool import_group_normalization(Importer *c)

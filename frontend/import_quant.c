@@ -113,12 +113,10 @@ bool import_dequantize_linear(Importer *c)
 }
 
 /* u8 over the range of the data and zero; a range of nothing gets the scale 1. */
-bool import_dynamic_quantize_linear(Importer *c)
+static Value *dynamic_quantize(Builder *b, Value *x, Value **scale_out, Value **zero_out)
 {
-    Builder *b = &c->b;
-    Value *x = in(c, 0);
     if (!x)
-        return false;
+        return NULL;
     int64_t axes[MAX_RANK];
     int n = axes_from(0, value_rank(x), axes);
     Value *zero = mk_k(b, x, 0);
@@ -127,7 +125,15 @@ bool import_dynamic_quantize_linear(Importer *c)
     Value *scale = mk_div(b, mk_sub(b, top, bottom), mk_k(b, x, 255));
     scale = mk_where(b, mk_eq(b, scale, zero), mk_k(b, x, 1), scale);
     Value *point = round_to(b, mk_neg(b, mk_div(b, bottom, scale)), NULL, DT_u8, true);
-    return set_out(c, 0, quantize(b, x, scale, point, DT_u8)) && set_out(c, 1, scale) && set_out(c, 2, point);
+    *scale_out = scale;
+    *zero_out = point;
+    return quantize(b, x, scale, point, DT_u8);
+}
+
+bool import_dynamic_quantize_linear(Importer *c)
+{
+    Value *scale = NULL, *zero = NULL;
+    return set_out(c, 0, dynamic_quantize(&c->b, in(c, 0), &scale, &zero)) && set_out(c, 1, scale) && set_out(c, 2, zero);
 }
 
 /* ---- integer products ---- */
@@ -331,4 +337,21 @@ bool import_matmul_integer_to_float(Importer *c)
     Value *scale = mk_mul(b, scale_along(b, in(c, 2), rank, rank - 2), scale_along(b, in(c, 3), rank, rank - 1));
     Value *y = mk_mul(b, mk_cast_to(b, acc, DT_f32), scale);
     OUT(c, in(c, 6) ? mk_add(b, y, in(c, 6)) : y);
+}
+
+/* x is quantised by its own range first. */
+bool import_dynamic_quantize_matmul(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *scale = NULL, *zero = NULL, *x = dynamic_quantize(b, in(c, 0), &scale, &zero), *acc = integer_matmul(c, x, zero, in(c, 1), in(c, 3));
+    if (!acc)
+        return false;
+    Value *factor = mk_mul(b, scale, scale_along(b, in(c, 2), value_rank(acc), value_rank(acc) - 1));
+    Value *y = mk_mul(b, mk_cast_to(b, acc, DT_f32), factor);
+    OUT(c, in(c, 4) ? mk_add(b, y, in(c, 4)) : y);
+}
+
+bool import_qlinear_where(Importer *c)
+{
+    return set_quantized(c, mk_where(&c->b, in(c, 0), real_operand(c, 1), real_operand(c, 4)), 7);
 }

@@ -114,3 +114,13 @@ bool infer_fft(Module *m, Node *n)
     out[x->rank - 1] = two;
     return infer_set(m, n, 0, x->dtype, x->rank, out);
 }
+
+bool infer_inverse(Module *m, Node *n)
+{
+    if (!infer_operand(m, n, 0, 2))
+        return false;
+    const Type *x = in_type(n, 0);
+    if (!dtype_is_float(x->dtype) || dims_differ(m, x->dim[x->rank - 1], x->dim[x->rank - 2]))
+        return infer_fail(m, n, "operand 0 is %s, square matrices of floats are needed", type_print(m, m->arena, x));
+    return infer_set(m, n, 0, x->dtype, x->rank, x->dim);
+}

@@ -132,6 +132,13 @@ static Dim scratch_fused(Module *m, const Node *n)
     return bytes;
 }
 
+/* The matrix beside the unit matrix. */
+static Dim scratch_inverse(Module *m, const Node *n)
+{
+    Dim size = type_in(n, 0)->dim[type_in(n, 0)->rank - 1];
+    return dim_mulk(m->dims, dim_mul(m->dims, size, size), 2 * (int64_t)sizeof(double));
+}
+
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_conv] = scratch_conv,
     [OP_fused] = scratch_fused,
@@ -141,6 +148,7 @@ static ScratchFn *const scratch_table[OP_count] = {
     [OP_resize] = scratch_resize,
     [OP_random] = scratch_random,
     [OP_fft] = scratch_fft,
+    [OP_inverse] = scratch_inverse,
     [OP_couple_pairs] = scratch_couple_pairs,
     [OP_tree_ensemble] = scratch_tree_ensemble,
     [OP_recurrent] = scratch_recurrent,

@@ -1,0 +1,251 @@
+#!/usr/bin/env node
+// Writes the operator tests in data/: tiny models whose expected outputs ONNX Runtime computes, in the layout of the ONNX backend tests.
+//
+//   npm install --ignore-scripts --prefix DIR onnxruntime-node@1.30.0
+//   ORT_DIR=DIR node tests/operators/make_cases.mjs [TEXT]         only the cases whose name contains TEXT
+//
+// The cases are at the end. A case: { op, domain, attrs, in: [tensor...], out: [type...], ops: opset of ai.onnx }. An operand made with `weight` becomes
+// an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these.
+import { createRequire } from 'node:module';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+const require = createRequire(path.resolve(process.env.ORT_DIR ?? '.', 'x.js'));
+const ort = require('onnxruntime-node');
+const here = path.join(path.dirname(fileURLToPath(import.meta.url)), 'data');
+
+// ---- protobuf ----
+const varint = n => { const out = []; for (n = BigInt.asUintN(64, BigInt(n)); n > 127n; n >>= 7n) out.push(Number(n & 127n) | 128); return Buffer.from([...out, Number(n)]); };
+const vi = (field, n) => Buffer.concat([varint(field << 3), varint(n)]);
+const bytes = (field, b) => Buffer.concat([varint(field << 3 | 2), varint(b.length), b]);
+const str = (field, s) => bytes(field, Buffer.from(s));
+const f32bytes = x => { const b = Buffer.alloc(4); b.writeFloatLE(x); return b; };
+const msg = (...parts) => Buffer.concat(parts.filter(Boolean));
+const TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, float64: 11 };
+
+const tensorProto = t => msg(...t.dims.map(d => vi(1, d)), vi(2, TYPE[t.type]), t.name ? str(8, t.name) : null,
+                             bytes(9, Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength)));
+const valueInfo = (name, type, dims) => msg(str(1, name), bytes(2, bytes(1, msg(vi(1, TYPE[type]), dims ? bytes(2, msg(...dims.map(d => bytes(1, vi(1, d))))) : null))));
+class Real { constructor(v) { this.v = v; } }
+const F = v => new Real(v);
+const real = (field, x) => Buffer.concat([varint(field << 3 | 5), f32bytes(x)]);
+function attribute(name, v) {
+  const head = str(1, name);
+  if (v instanceof Real && Array.isArray(v.v)) return msg(head, ...v.v.map(x => real(7, x)), vi(20, 6));
+  if (v instanceof Real) return msg(head, real(2, v.v), vi(20, 1));
+  if (typeof v === 'number') return msg(head, vi(3, v), vi(20, 2));
+  if (typeof v === 'string') return msg(head, str(4, v), vi(20, 3));
+  if (v.dims) return msg(head, bytes(5, tensorProto(v)), vi(20, 4));
+  if (typeof v[0] === 'string') return msg(head, ...v.map(s => str(9, s)), vi(20, 8));
+  return msg(head, ...v.map(x => vi(8, x)), vi(20, 7));
+}
+function model(c, results) {
+  const operands = c.in.map((t, i) => t && { ...t, name: `x${i}` });
+  const outs = c.out.map((t, i) => t ? `y${i}` : '');
+  const node = msg(...operands.map(t => str(1, t ? t.name : '')), ...outs.map(n => str(2, n)), str(4, c.op),
+                   ...Object.entries(c.attrs ?? {}).map(([k, v]) => bytes(5, attribute(k, v))), str(7, c.domain ?? ''));
+  const graph = msg(bytes(1, node), str(2, 'g'), ...operands.filter(t => t?.fixed).map(t => bytes(5, tensorProto(t))),
+                    ...operands.filter(t => t && !t.fixed).map(t => bytes(11, valueInfo(t.name, t.type, t.dims))),
+                    ...outs.map((n, i) => n && bytes(12, valueInfo(n, c.out[i], results?.[n].dims))));
+  const opset = (d, v) => bytes(8, msg(d ? str(1, d) : null, vi(2, v)));
+  return msg(vi(1, 8), str(2, 'make_cases'), bytes(7, graph), opset('', c.ops ?? 17), c.domain ? opset(c.domain, c.domain === 'ai.onnx.ml' ? c.ml ?? 3 : 1) : null);
+}
+
+// ---- data: one generator, so that a case is the same each time ----
+let seed = 1;
+const rnd = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 4294967296;
+const ARRAY = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int8: Int8Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
+function tensor(type, dims, fill) {
+  const n = dims.reduce((a, b) => a * b, 1), data = new ARRAY[type](n);
+  for (let i = 0; i < n; i++) { const x = Array.isArray(fill) ? fill[i] : fill(i); data[i] = type === 'int64' ? BigInt(x) : x; }
+  return { type, dims, data };
+}
+const f = (...dims) => tensor('float32', dims, () => rnd() * 2 - 1);
+const pos = (...dims) => tensor('float32', dims, () => 0.01 + rnd() * 0.05);
+const f32 = (dims, v) => tensor('float32', dims, v);
+const i64 = (dims, v) => tensor('int64', dims, v);
+const i32 = (dims, v) => tensor('int32', dims, v);
+const u8 = (...dims) => tensor('uint8', dims, () => Math.floor(rnd() * 256));
+const i8 = (...dims) => tensor('int8', dims, () => Math.floor(rnd() * 256) - 128);
+const u8k = v => tensor('uint8', [], [v]);
+const i8k = v => tensor('int8', [], [v]);
+const k = v => tensor('float32', [], [v]);
+const weight = t => ({ ...t, fixed: true });
+const list = n => Array.from({ length: n }, () => Math.fround(rnd() * 2 - 1));
+
+async function write(name, c) {
+  const first = model(c);
+  const s = await ort.InferenceSession.create(new Uint8Array(first), { graphOptimizationLevel: 'disabled', logSeverityLevel: 3 });
+  const feeds = {};
+  c.in.forEach((t, i) => { if (t && !t.fixed) feeds[`x${i}`] = new ort.Tensor(t.type, t.data, t.dims); });
+  const r = await s.run(feeds), set = path.join(here, name, 'test_data_set_0');
+  fs.rmSync(path.join(here, name), { recursive: true, force: true });
+  fs.mkdirSync(set, { recursive: true });
+  fs.writeFileSync(path.join(here, name, 'model.onnx'), model(c, r));
+  Object.keys(feeds).forEach((key, i) => fs.writeFileSync(path.join(set, `input_${i}.pb`), tensorProto({ ...c.in[Number(key.slice(1))], name: key })));
+  c.out.map((t, i) => t && `y${i}`).filter(Boolean).forEach((key, i) =>
+    fs.writeFileSync(path.join(set, `output_${i}.pb`), tensorProto({ type: r[key].type, dims: r[key].dims, data: r[key].data, name: key })));
+  if (c.tolerance) fs.writeFileSync(path.join(here, name, 'data.json'), JSON.stringify(c.tolerance) + '\n');
+}
+
+// ---- the cases ----
+const ml = 'ai.onnx.ml', ms = 'com.microsoft', fl = 'float32', loose = { rtol: 1e-3, atol: 1e-5 };
+const svm = (classes, per, features, more) => {
+  const n = per.reduce((a, b) => a + b, 0), pairs = classes * (classes - 1) / 2;
+  return { classlabels_ints: Array.from({ length: classes }, (_, i) => 2 * i + 1), vectors_per_class: per, support_vectors: F(list(n * features)),
+           coefficients: F(list(n * (classes - 1))), rho: F(list(pairs)), ...more };
+};
+// A forest of stumps with two levels: feature, thresholds; leaves get what `leaf` says.
+function forest(trees, features, prefix, ids, leaf) {
+  const a = { nodes_treeids: [], nodes_nodeids: [], nodes_featureids: [], nodes_values: [], nodes_modes: [], nodes_truenodeids: [], nodes_falsenodeids: [] };
+  const l = { treeids: [], nodeids: [], ids: [], weights: [] };
+  for (let t = 0; t < trees; t++)
+    for (let n = 0; n < 7; n++) {
+      const inner = n < 3;
+      a.nodes_treeids.push(t); a.nodes_nodeids.push(n); a.nodes_featureids.push(inner ? (t + n) % features : 0);
+      a.nodes_values.push(inner ? Math.fround(rnd() - 0.5) : 0); a.nodes_modes.push(inner ? 'BRANCH_LEQ' : 'LEAF');
+      a.nodes_truenodeids.push(inner ? 2 * n + 1 : 0); a.nodes_falsenodeids.push(inner ? 2 * n + 2 : 0);
+      for (const id of inner ? [] : ids) { l.treeids.push(t); l.nodeids.push(n); l.ids.push(id); l.weights.push(leaf(id)); }
+    }
+  return { ...a, nodes_values: F(a.nodes_values), [`${prefix}_treeids`]: l.treeids, [`${prefix}_nodeids`]: l.nodeids, [`${prefix}_ids`]: l.ids, [`${prefix}_weights`]: F(l.weights) };
+}
+const B = 2, S = 4, N = 2, H = 8, D = N * H, P = 3;
+const turned = (n, half, fn) => weight(f32([n, half], i => fn((1 + i % half) * Math.floor(i / half) / 4)));
+const rotary = (n, size) => [turned(n, size / 2, Math.cos), turned(n, size / 2, Math.sin)];
+const q8 = (t, s, z) => [t, weight(k(s)), weight(t.type === 'int8' ? i8k(z) : u8k(z))];
+
+const cases = {
+  // support vectors
+  svm_classifier_rbf_probabilities: () => ({ domain: ml, op: 'SVMClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: svm(3, [2, 3, 2], 3, { kernel_type: 'RBF', kernel_params: F([0.5, 0, 3]), prob_a: F(list(3)), prob_b: F(list(3)) }), tolerance: loose }),
+  svm_classifier_poly: () => ({ domain: ml, op: 'SVMClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: svm(4, [2, 1, 2, 2], 3, { kernel_type: 'POLY', kernel_params: F([0.5, 1, 2]) }), tolerance: loose }),
+  svm_classifier_two: () => ({ domain: ml, op: 'SVMClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: svm(2, [2, 3], 3, { kernel_type: 'SIGMOID', kernel_params: F([0.5, 0.1, 0]) }), tolerance: loose }),
+  svm_classifier_two_probabilities: () => ({ domain: ml, op: 'SVMClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: svm(2, [2, 3], 3, { kernel_type: 'LINEAR', kernel_params: F([0, 0, 0]), prob_a: F([-1.5]), prob_b: F([0.25]) }), tolerance: loose }),
+  svm_classifier_linear: () => ({ domain: ml, op: 'SVMClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: { classlabels_ints: [0, 1, 2], coefficients: F(list(9)), rho: F([0.1]), kernel_type: 'LINEAR', kernel_params: F([0, 0, 0]), post_transform: 'SOFTMAX' }, tolerance: loose }),
+  svm_regressor_rbf: () => ({ domain: ml, op: 'SVMRegressor', in: [f(5, 3)], out: [fl],
+    attrs: { kernel_type: 'RBF', kernel_params: F([0.5, 0, 3]), n_supports: 4, support_vectors: F(list(12)), coefficients: F(list(4)), rho: F([0.3]) }, tolerance: loose }),
+  svm_regressor_linear: () => ({ domain: ml, op: 'SVMRegressor', in: [f(5, 3)], out: [fl],
+    attrs: { kernel_type: 'LINEAR', kernel_params: F([0, 0, 0]), coefficients: F(list(3)), rho: F([0.3]) }, tolerance: loose }),
+  // trees
+  trees_regressor: () => ({ domain: ml, op: 'TreeEnsembleRegressor', in: [f(9, 4)], out: [fl],
+    attrs: { ...forest(10, 4, 'target', [0, 1], () => Math.fround(rnd())), n_targets: 2, base_values: F([0.5, -0.5]) }, tolerance: loose }),
+  trees_regressor_one_row: () => ({ domain: ml, op: 'TreeEnsembleRegressor', in: [f(1, 4)], out: [fl], attrs: { ...forest(10, 4, 'target', [0], () => Math.fround(rnd() - 0.5)), n_targets: 1 }, tolerance: loose }),
+  trees_regressor_min: () => ({ domain: ml, op: 'TreeEnsembleRegressor', in: [f(6, 4)], out: [fl],
+    attrs: { ...forest(7, 4, 'target', [0], () => Math.fround(rnd())), n_targets: 1, aggregate_function: 'MIN' }, tolerance: loose }),
+  trees_regressor_average: () => ({ domain: ml, op: 'TreeEnsembleRegressor', in: [f(6, 4)], out: [fl],
+    attrs: { ...forest(7, 4, 'target', [0], () => Math.fround(rnd())), n_targets: 1, aggregate_function: 'AVERAGE' }, tolerance: loose }),
+  trees_classifier: () => ({ domain: ml, op: 'TreeEnsembleClassifier', in: [f(9, 4)], out: ['int64', fl],
+    attrs: { ...forest(10, 4, 'class', [0, 1, 2], () => Math.fround(rnd() < 0.5 ? 0 : rnd() / 10)), classlabels_int64s: [0, 1, 2] }, tolerance: loose }),
+  trees_classifier_softmax: () => ({ domain: ml, op: 'TreeEnsembleClassifier', in: [f(9, 4)], out: ['int64', fl],
+    attrs: { ...forest(5, 4, 'class', [0, 1, 2], () => Math.fround(rnd() - 0.5)), classlabels_int64s: [5, 6, 9], post_transform: 'SOFTMAX' }, tolerance: loose }),
+  trees_classifier_two: () => ({ domain: ml, op: 'TreeEnsembleClassifier', in: [f(9, 4)], out: ['int64', fl],
+    attrs: { ...forest(5, 4, 'class', [0], () => Math.fround(rnd() - 0.5)), classlabels_int64s: [0, 1], post_transform: 'LOGISTIC', base_values: F([0.1]) }, tolerance: loose }),
+  // linear models and features
+  linear_classifier: () => ({ domain: ml, op: 'LinearClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: { coefficients: F(list(9)), intercepts: F(list(3)), classlabels_ints: [3, 4, 7], post_transform: 'SOFTMAX', multi_class: 1 }, tolerance: loose }),
+  linear_classifier_two: () => ({ domain: ml, op: 'LinearClassifier', in: [f(5, 3)], out: ['int64', fl],
+    attrs: { coefficients: F(list(6)), intercepts: F(list(2)), classlabels_ints: [0, 1], post_transform: 'LOGISTIC' }, tolerance: loose }),
+  linear_regressor: () => ({ domain: ml, op: 'LinearRegressor', in: [f(5, 3)], out: [fl], attrs: { coefficients: F(list(6)), intercepts: F(list(2)), targets: 2 }, tolerance: loose }),
+  scaler: () => ({ domain: ml, op: 'Scaler', in: [f(5, 3)], out: [fl], attrs: { offset: F([0.1, 0.2, 0.3]), scale: F([2, 3, 4]) } }),
+  normalizer_l1: () => ({ domain: ml, op: 'Normalizer', in: [f(5, 3)], out: [fl], attrs: { norm: 'L1' } }),
+  normalizer_l2: () => ({ domain: ml, op: 'Normalizer', in: [f(5, 3)], out: [fl], attrs: { norm: 'L2' } }),
+  normalizer_max: () => ({ domain: ml, op: 'Normalizer', in: [f(5, 3)], out: [fl], attrs: { norm: 'MAX' } }),
+  imputer: () => ({ domain: ml, op: 'Imputer', in: [f32([2, 3], [1, NaN, 3, NaN, 5, 6])], out: [fl], attrs: { imputed_value_floats: F([7, 8, 9]), replaced_value_float: F(NaN) } }),
+  binarizer: () => ({ domain: ml, op: 'Binarizer', in: [f(5, 3)], out: [fl], attrs: { threshold: F(0.2) } }),
+  array_feature_extractor: () => ({ domain: ml, op: 'ArrayFeatureExtractor', in: [f(3, 5), i64([1, 2], [4, 1])], out: [fl] }),
+  feature_vectorizer: () => ({ domain: ml, op: 'FeatureVectorizer', in: [f(2, 3), f(2, 2)], out: [fl], attrs: { inputdimensions: [3, 2] } }),
+  one_hot_encoder: () => ({ domain: ml, op: 'OneHotEncoder', in: [i64([4], [3, 1, 9, 2])], out: [fl], attrs: { cats_int64s: [1, 2, 3], zeros: 1 } }),
+  label_encoder_ints: () => ({ domain: ml, op: 'LabelEncoder', in: [i64([4], [3, 1, 9, 2])], out: [fl], attrs: { keys_int64s: [1, 2, 3], values_floats: F([0.5, 1.5, 2.5]), default_float: F(-1) }, ml: 2 }),
+  // fused operators
+  fused_conv_relu: () => ({ domain: ms, op: 'FusedConv', in: [f(1, 3, 6, 6), weight(f(4, 3, 3, 3)), weight(f(4))], out: [fl], attrs: { kernel_shape: [3, 3], pads: [1, 1, 1, 1], activation: 'Relu' }, tolerance: loose }),
+  fused_conv_sum_clip: () => ({ domain: ms, op: 'FusedConv', in: [f(1, 3, 6, 6), weight(f(4, 3, 3, 3)), weight(f(4)), f(1, 4, 6, 6)], out: [fl],
+    attrs: { kernel_shape: [3, 3], pads: [1, 1, 1, 1], activation: 'Clip', activation_params: F([-0.5, 0.75]) }, tolerance: loose }),
+  fused_conv_leaky: () => ({ domain: ms, op: 'FusedConv', in: [f(1, 2, 5, 5), weight(f(2, 2, 1, 1))], out: [fl], attrs: { kernel_shape: [1, 1], activation: 'LeakyRelu', activation_params: F([0.25]) }, tolerance: loose }),
+  fused_conv_hard_sigmoid: () => ({ domain: ms, op: 'FusedConv', in: [f(1, 2, 5, 5), weight(f(2, 2, 1, 1))], out: [fl], attrs: { kernel_shape: [1, 1], activation: 'HardSigmoid', activation_params: F([0.3, 0.4]) }, tolerance: loose }),
+  fused_gemm: () => ({ domain: ms, op: 'FusedGemm', in: [f(3, 5), weight(f(4, 5)), weight(f(4))], out: [fl], attrs: { transB: 1, alpha: F(0.5), beta: F(2), activation: 'LeakyRelu', activation_alpha: F(0.1) }, tolerance: loose }),
+  fused_matmul: () => ({ domain: ms, op: 'FusedMatMul', in: [f(2, 5, 3), f(2, 4, 5)], out: [fl], attrs: { transA: 1, transB: 1, alpha: F(0.25) }, tolerance: loose }),
+  fused_matmul_batch: () => ({ domain: ms, op: 'FusedMatMul', in: [f(5, 2, 3), f(2, 3, 4)], out: [fl], attrs: { transBatchA: 1 }, tolerance: loose }),
+  fast_gelu: () => ({ domain: ms, op: 'FastGelu', in: [f(3, 4), f(4)], out: [fl], tolerance: loose }),
+  gelu: () => ({ domain: ms, op: 'Gelu', in: [f(3, 4)], out: [fl], tolerance: loose }),
+  bias_gelu: () => ({ domain: ms, op: 'BiasGelu', in: [f(3, 4), f(4)], out: [fl], tolerance: loose }),
+  quick_gelu: () => ({ domain: ms, op: 'QuickGelu', in: [f(3, 4)], out: [fl], attrs: { alpha: F(1.5) }, tolerance: loose }),
+  layer_norm_skip: () => ({ domain: ms, op: 'SkipLayerNormalization', in: [f(B, S, D), f(B, S, D), weight(f(D)), weight(f(D)), weight(f(D))], out: [fl, null, null, fl], attrs: { epsilon: F(1e-5) }, tolerance: loose }),
+  rms_norm_skip: () => ({ domain: ms, op: 'SkipSimplifiedLayerNormalization', in: [f(B, S, D), f(B, S, D), weight(f(D)), weight(f(D))], out: [fl, null, null, fl], attrs: { epsilon: F(1e-5) }, tolerance: loose }),
+  rms_norm: () => ({ op: 'SimplifiedLayerNormalization', in: [f(B, S, D), weight(f(D))], out: [fl], attrs: { epsilon: F(1e-5), axis: -1 }, tolerance: loose }),
+  embed_layer_norm: () => ({ domain: ms, op: 'EmbedLayerNormalization', attrs: { epsilon: F(1e-5) }, out: [fl, 'int32'], tolerance: loose,
+    in: [i32([B, S], [1, 4, 2, 0, 3, 3, 1, 2]), i32([B, S], [0, 0, 1, 1, 0, 1, 1, 1]), weight(f(5, D)), weight(f(6, D)), weight(f(2, D)), weight(f(D)), weight(f(D)), i32([B, S], [1, 1, 1, 0, 1, 1, 0, 0])] }),
+  embed_layer_norm_plain: () => ({ domain: ms, op: 'EmbedLayerNormalization', attrs: { epsilon: F(1e-5), mask_index_type: 0 }, out: [fl, 'int32', fl], tolerance: loose,
+    in: [i32([B, S], [1, 4, 2, 0, 3, 3, 1, 2]), null, weight(f(5, D)), weight(f(6, D)), null, weight(f(D)), weight(f(D))] }),
+  // attention
+  attention_plain: () => ({ domain: ms, op: 'Attention', in: [f(B, S, D), weight(f(D, 3 * D)), weight(f(3 * D))], out: [fl], attrs: { num_heads: N }, tolerance: loose }),
+  attention_lengths: () => ({ domain: ms, op: 'Attention', in: [f(B, S, D), weight(f(D, 3 * D)), weight(f(3 * D)), i32([B], [4, 2])], out: [fl], attrs: { num_heads: N }, tolerance: loose }),
+  attention_start_end: () => ({ domain: ms, op: 'Attention', in: [f(B, S, D), weight(f(D, 3 * D)), weight(f(3 * D)), i32([2 * B], [4, 3, 0, 1])], out: [fl], attrs: { num_heads: N }, tolerance: loose }),
+  attention_raw_mask_causal: () => ({ domain: ms, op: 'Attention', in: [f(B, S, D), weight(f(D, 3 * D)), weight(f(3 * D)), i32([B, S], [1, 1, 1, 1, 1, 1, 0, 0])], out: [fl],
+    attrs: { num_heads: N, unidirectional: 1 }, tolerance: loose }),
+  attention_past: () => ({ domain: ms, op: 'Attention', in: [f(B, S, D), weight(f(D, 3 * D)), weight(f(3 * D)), null, f(2, B, N, P, H)], out: [fl, fl], attrs: { num_heads: N, unidirectional: 1 }, tolerance: loose }),
+  attention_sizes_bias: () => ({ domain: ms, op: 'Attention', in: [f(B, S, D), weight(f(D, 2 * D + 8)), weight(f(2 * D + 8)), null, null, f(B, N, S, S)], out: [fl],
+    attrs: { num_heads: N, qkv_hidden_sizes: [D, D, 8], scale: F(0.3) }, tolerance: loose }),
+  qattention: () => ({ domain: ms, op: 'QAttention', in: [u8(B, S, D), weight(i8(D, 3 * D)), weight(f(3 * D)), weight(k(0.02)), weight(k(0.01)), i32([B], [4, 2]), weight(u8k(120)), weight(i8k(0))], out: [fl],
+    attrs: { num_heads: N }, tolerance: loose }),
+  multi_head: () => ({ domain: ms, op: 'MultiHeadAttention', in: [f(B, S, D), f(B, S + 1, D), f(B, S + 1, D), weight(f(3 * D))], out: [fl], attrs: { num_heads: N }, tolerance: loose }),
+  multi_head_past: () => ({ domain: ms, op: 'MultiHeadAttention', in: [f(B, S, D), f(B, S, D), f(B, S, D), null, null, f(B, N, S, S + P), f(B, N, P, H), f(B, N, P, H)], out: [fl, fl, fl],
+    attrs: { num_heads: N, unidirectional: 1 }, tolerance: loose }),
+  multi_head_cross: () => ({ domain: ms, op: 'MultiHeadAttention', in: [f(B, S, D), f(B, N, P, H), f(B, N, P, H)], out: [fl], attrs: { num_heads: N }, tolerance: loose }),
+  multi_head_padding: () => ({ domain: ms, op: 'MultiHeadAttention', in: [f(B, S, D), f(B, S, D), f(B, S, D), null, i32([B, S], [1, 1, 1, 0, 1, 1, 0, 0])], out: [fl], attrs: { num_heads: N }, tolerance: loose }),
+  group_query: () => ({ domain: ms, op: 'GroupQueryAttention', in: [f(1, S, 4 * H), f(1, S, 2 * H), f(1, S, 2 * H), f(1, 2, 0, H), f(1, 2, 0, H), i32([1], [S - 1]), i32([], [S])], out: [fl, fl, fl],
+    attrs: { num_heads: 4, kv_num_heads: 2 }, tolerance: loose }),
+  group_query_rotary_decode: () => ({ domain: ms, op: 'GroupQueryAttention', in: [f(1, 1, 8 * H), f(1, 1, 2 * 2 * H), f(1, 1, 2 * 2 * H), f(1, 2, P, 2 * H), f(1, 2, P, 2 * H), i32([1], [P]), i32([], [P + 1]), ...rotary(16, 16)],
+    out: [fl, fl, fl], attrs: { num_heads: 4, kv_num_heads: 2, do_rotary: 1 }, tolerance: loose }),
+  group_query_packed_window: () => ({ domain: ms, op: 'GroupQueryAttention', in: [f(1, 6, 8 * 2 * H), null, null, f(1, 2, 0, 2 * H), f(1, 2, 0, 2 * H), i32([1], [5]), i32([], [6]), ...rotary(16, 16)],
+    out: [fl, fl, fl], attrs: { num_heads: 4, kv_num_heads: 2, do_rotary: 1, rotary_interleaved: 1, local_window_size: 3, softcap: F(0.8) }, tolerance: loose }),
+  rotary_offset: () => ({ domain: ms, op: 'RotaryEmbedding', in: [f(B, S, D), i64([1], [2]), ...rotary(16, H)], out: [fl], tolerance: loose }),
+  rotary_positions: () => ({ domain: ms, op: 'RotaryEmbedding', in: [f(B, N, S, H), i64([B, S], [0, 1, 2, 3, 5, 4, 3, 2]), ...rotary(16, H)], out: [fl], attrs: { interleaved: 1 }, tolerance: loose }),
+  // few bits
+  matmul_4_bits: () => ({ domain: ms, op: 'MatMulNBits', in: [f(3, 40), weight(u8(5, 3, 8)), weight(pos(15))], out: [fl], attrs: { K: 40, N: 5, bits: 4, block_size: 16 }, tolerance: loose }),
+  matmul_4_bits_zeros: () => ({ domain: ms, op: 'MatMulNBits', in: [f(2, 3, 48), weight(u8(5, 3, 8)), weight(pos(15)), weight(u8(10))], out: [fl], attrs: { K: 48, N: 5, bits: 4, block_size: 16 }, tolerance: loose }),
+  matmul_8_bits: () => ({ domain: ms, op: 'MatMulNBits', in: [f(3, 32), weight(u8(5, 2, 16)), weight(pos(10))], out: [fl], attrs: { K: 32, N: 5, bits: 8, block_size: 16 }, tolerance: loose }),
+  gather_4_bits: () => ({ domain: ms, op: 'GatherBlockQuantized', in: [weight(u8(6, 16)), i64([2, 2], [5, 0, 3, 3]), weight(pos(6, 2))], out: [fl], attrs: { gather_axis: 0, quantize_axis: 1, block_size: 16, bits: 4 }, tolerance: loose }),
+  gather_4_bits_zeros: () => ({ domain: ms, op: 'GatherBlockQuantized', in: [weight(u8(6, 16)), i64([3], [5, 0, 3]), weight(pos(6, 2)), weight(u8(6, 1))], out: [fl], attrs: { gather_axis: 0, quantize_axis: 1, block_size: 16, bits: 4 }, tolerance: loose }),
+  // integers
+  qlinear_add: () => ({ domain: ms, op: 'QLinearAdd', in: [...q8(u8(2, 5), 0.02, 100), ...q8(u8(2, 5), 0.03, 120), weight(k(0.05)), weight(u8k(128))], out: ['uint8'] }),
+  qlinear_mul: () => ({ domain: ms, op: 'QLinearMul', in: [...q8(i8(2, 5), 0.02, 3), ...q8(i8(2, 5), 0.03, -4), weight(k(0.05)), weight(i8k(1))], out: ['int8'] }),
+  qlinear_sigmoid: () => ({ domain: ms, op: 'QLinearSigmoid', in: [...q8(u8(2, 5), 0.05, 128), weight(k(1 / 256)), weight(u8k(0))], out: ['uint8'] }),
+  qlinear_leaky_relu: () => ({ domain: ms, op: 'QLinearLeakyRelu', in: [...q8(u8(2, 5), 0.05, 128), weight(k(0.04)), weight(u8k(100))], out: ['uint8'], attrs: { alpha: F(0.1) } }),
+  qlinear_softmax: () => ({ domain: ms, op: 'QLinearSoftmax', in: [...q8(u8(2, 5), 0.03, 128), weight(k(1 / 256)), weight(u8k(0))], out: ['uint8'], attrs: { opset: 13, axis: -1 } }),
+  qlinear_concat: () => ({ domain: ms, op: 'QLinearConcat', in: [weight(k(0.05)), weight(u8k(128)), ...q8(u8(2, 5), 0.02, 100), ...q8(u8(2, 3), 0.03, 120)], out: ['uint8'], attrs: { axis: 1 } }),
+  qlinear_average_pool: () => ({ domain: ms, op: 'QLinearAveragePool', in: [...q8(u8(1, 2, 6, 6), 0.02, 100), weight(k(0.015)), weight(u8k(90))], out: ['uint8'], attrs: { kernel_shape: [3, 3], strides: [2, 2] } }),
+  qlinear_global_average_pool: () => ({ domain: ms, op: 'QLinearGlobalAveragePool', in: [...q8(u8(1, 3, 4, 4), 0.02, 100), weight(k(0.015)), weight(u8k(90))], out: ['uint8'] }),
+  qlinear_where: () => ({ domain: ms, op: 'QLinearWhere', in: [tensor('bool', [2, 3], [1, 0, 1, 0, 0, 1]), ...q8(u8(2, 3), 0.02, 100), ...q8(u8(2, 3), 0.03, 120), weight(k(0.05)), weight(u8k(128))], out: ['uint8'] }),
+  qgemm: () => ({ domain: ms, op: 'QGemm', in: [...q8(u8(3, 6), 0.02, 100), ...q8(weight(i8(6, 4)), 0.01, 0), weight(i32([4], [100, -200, 300, 0])), weight(k(0.5)), weight(u8k(128))], out: ['uint8'] }),
+  dynamic_quantize_matmul: () => ({ domain: ms, op: 'DynamicQuantizeMatMul', in: [f(3, 6), weight(i8(6, 4)), weight(k(0.01)), weight(i8k(0)), weight(f(4))], out: [fl], tolerance: loose }),
+  matmul_integer_to_float: () => ({ domain: ms, op: 'MatMulIntegerToFloat', in: [u8(3, 6), weight(i8(6, 4)), weight(k(0.02)), weight(k(0.01)), weight(u8k(100)), weight(i8k(0)), weight(f(4))], out: [fl], tolerance: loose }),
+  dynamic_quantize_lstm: () => ({ domain: ms, op: 'DynamicQuantizeLSTM', in: [f(3, 2, 5), weight(i8(1, 5, 16)), weight(i8(1, 4, 16)), weight(f(1, 32)), null, null, null, null,
+    weight(f32([1], [0.01])), weight(tensor('int8', [1], [0])), weight(f32([1], [0.01])), weight(tensor('int8', [1], [0]))], out: [fl, fl, fl], attrs: { hidden_size: 4 }, tolerance: { rtol: 0.02, atol: 0.02 } }),
+  nhwc_max_pool: () => ({ domain: ms, op: 'NhwcMaxPool', in: [u8(1, 6, 6, 2)], out: ['uint8'], attrs: { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] } }),
+  // others
+  inverse: () => ({ domain: ms, op: 'Inverse', in: [f(2, 4, 4)], out: [fl], tolerance: { rtol: 1e-3, atol: 1e-4 } }),
+  crop_and_resize: () => ({ domain: ms, op: 'CropAndResize', in: [f(2, 3, 6, 7), f32([3, 4], [0, 0, 1, 1, 0.1, 0.2, 0.7, 0.9, -0.2, 0.3, 0.5, 1.3]), i32([3], [0, 1, 0]), weight(i32([2], [4, 3]))], out: [fl],
+    attrs: { mode: 'bilinear', extrapolation_value: F(7) }, tolerance: loose }),
+  crop_and_resize_nearest: () => ({ domain: ms, op: 'CropAndResize', in: [f(2, 3, 6, 7), f32([2, 4], [0, 0, 1, 1, 0.13, 0.2, 0.72, 0.9]), i32([2], [0, 1]), weight(i32([2], [4, 1]))], out: [fl], attrs: { mode: 'nearest' }, tolerance: loose }),
+  cdist: () => ({ domain: ms, op: 'CDist', in: [f(4, 3), f(5, 3)], out: [fl], attrs: { metric: 'euclidean' }, tolerance: loose }),
+  expand_dims: () => ({ domain: ms, op: 'ExpandDims', in: [f(4, 3), weight(i32([], [1]))], out: [fl] }),
+  pad_ms: () => ({ domain: ms, op: 'Pad', in: [f(2, 3), weight(i64([4], [0, 1, 1, 0])), weight(f32([1], [5]))], out: [fl] }),
+  max_roi_pool: () => ({ op: 'MaxRoiPool', in: [f(2, 3, 8, 8), f32([3, 5], [0, 0, 0, 7, 7, 1, 2, 1, 5, 6, 0, 4, 4, 13, 15])], out: [fl], attrs: { pooled_shape: [3, 2], spatial_scale: F(0.5) } }),
+  // drawn at random: compared by range and mean
+  random_uniform: () => ({ op: 'RandomUniform', in: [], out: [fl], attrs: { shape: [40, 20], low: F(-3), high: F(5), seed: F(7) } }),
+  random_normal_like: () => ({ op: 'RandomNormalLike', in: [f(40, 20)], out: [fl], attrs: { mean: F(2), scale: F(3), seed: F(7) } }),
+  multinomial: () => ({ op: 'Multinomial', in: [f32([2, 4], [0, 1, 2, 3, 3, 2, 1, 0])], out: ['int32'], attrs: { sample_size: 300, seed: F(7) } }),
+};
+
+const only = process.argv[2] ?? '';
+let failed = 0;
+for (const [name, make] of Object.entries(cases)) {
+  seed = [...name].reduce((h, ch) => Math.imul(h ^ ch.charCodeAt(0), 16777619) >>> 0, 2166136261);
+  if (!name.includes(only)) continue;
+  try { await write(name, make()); } catch (e) { failed++; console.error(`${name}: ${e.message}`); }
+}
+process.exit(failed ? 1 : 0);
