@@ -15,7 +15,7 @@
 
 enum { MAX_ARGS = 4, MAX_RULES = 256 };
 
-const Rule *const rule_sets[] = { rules_algebra, rules_shape, rules_conv, NULL };
+const Rule *const rule_sets[] = { rules_algebra, rules_shape, rules_splat, rules_conv, NULL };
 
 typedef enum PatKind { P_VALUE, P_CONSTANT, P_NUMBER, P_ABSENT, P_OP, P_ELEMENTWISE } PatKind;
 

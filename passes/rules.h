@@ -49,7 +49,7 @@ Value *match_value(const Match *x, const char *name);       /* of ?name or $name
 Node *match_node(const Match *x, const char *name);
 
 /* The sets; each ends with a rule without a name. */
-extern const Rule rules_algebra[], rules_shape[], rules_conv[];
+extern const Rule rules_algebra[], rules_shape[], rules_conv[], rules_splat[];
 extern const Rule *const rule_sets[];                       /* ends with NULL */
 
 #endif
