@@ -43,6 +43,7 @@ typedef struct Codegen {
     DimCache *dim_cache;            /* of the function being emitted, or NULL */
     int64_t claims_word;            /* word of the context that slots.c uses */
     const char *error;              /* first internal failure, NULL if none */
+    bool decodes_images;            /* the model asks whoever runs it to decode images */
 } Codegen;
 
 /* ---- weights.c: constant data of the model, one read-only blob that the linker places ---- */
@@ -149,8 +150,8 @@ void cg_prefetch(Codegen *cg, LLVMValueRef address, bool first_level);
 
 /* ---- gen_kernel.c: KERNEL ops ---- */
 
-/* What the caller lends a kernel: scratch memory, and threads (ingot_parallel_for and its pool); each may be null. */
-typedef struct KernelMeans { LLVMValueRef scratch, share, pool; } KernelMeans;
+/* What the caller lends a kernel: scratch memory, threads (ingot_parallel_for and its pool), an image decoder; each may be null. */
+typedef struct KernelMeans { LLVMValueRef scratch, share, pool, decode_image; } KernelMeans;
 /* Emits, inside NAME_run, the call of k_<op>: builds KCall, KTensor arrays and attribute words on the stack. data: pointers to operands (NULL where absent)
  * then results. Data-sized results: their actual dims are written to the symbols. Returns the i32 status. */
 LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, const LLVMValueRef *data, KernelMeans means);

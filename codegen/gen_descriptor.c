@@ -129,7 +129,8 @@ void gen_descriptor(Codegen *cg, LLVMValueRef run)
         symbols[i] = text(cg, dim_symbol_at(m->dims, sym.index[i])->name);
     LLVMValueRef f[] = {
         word(cg, INGOT_ABI_MAGIC), word(cg, INGOT_ABI_VERSION), text(cg, m->name), text(cg, "ingot " INGOT_VERSION), text(cg, cg->target.triple),
-        text(cg, cg->target.required_features ? cg->target.required_features : ""), word(cg, nin), word(cg, ret->nin), word(cg, sym.n), word(cg, 0),
+        text(cg, cg->target.required_features ? cg->target.required_features : ""), word(cg, nin), word(cg, ret->nin), word(cg, sym.n),
+        word(cg, cg->decodes_images ? INGOT_DECODES_IMAGES : 0),
         port_list(cg, &sym, nin, in, NULL), port_list(cg, &sym, ret->nin, out, names->n == ret->nin ? names->v : NULL),
         array(cg, cg->ptr, sym.n, symbols, "symbols"), cg_i64(cg, (int64_t)weights_bytes(cg->weights)),
         workspace_function(cg, &sym), dims_function(cg, &sym, ret), run,

@@ -126,7 +126,7 @@ LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, c
     KernelCall k = { .cg = cg, .n = n, .context = context };
     LLVMTypeRef p = cg->ptr;
     k.tensor_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, cg->i32, cg->i32, p }, 4, false);
-    k.call_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, p, p, p, cg->i32, cg->i32, p, p }, 8, false);
+    k.call_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, p, p, p, cg->i32, cg->i32, p, p, p }, 9, false);
     LLVMValueRef fn = cg_kernel_function(cg, arena_printf(cg->arena, "k_%s", op_name(n->op)));
     if (!fn) {
         diag_error(cg->m->diag, n->loc, "%s has no code for %s in this compiler", op_name(n->op), cg->target.family);
@@ -141,7 +141,7 @@ LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, c
     for (int i = 0; i < n->nout; i++)
         set_tensor(&k, tensor_at(&k, out, i), &n->out[i], data[n->nin + i], true);
     LLVMValueRef field[] = { in, out, words(&k, attr.n, attr.v, false), means.scratch, k32(cg, n->nin), k32(cg, n->nout),
-                             means.share, means.pool };
+                             means.share, means.pool, means.decode_image };
     LLVMValueRef call = cg_variable(cg, LLVMGetUndef(k.call_type));
     for (unsigned i = 0; i < sizeof field / sizeof *field; i++)
         set_field(cg, k.call_type, call, i, field[i]);

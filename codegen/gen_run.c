@@ -18,7 +18,7 @@
 
 /* Index of each field in ingot_call and ingot_tensor (ingot_abi.h). */
 enum { CALL_INPUT, CALL_OUTPUT, CALL_WORKSPACE, CALL_WORKSPACE_BYTES, CALL_PARALLEL_FOR, CALL_POOL, CALL_ALLOCATE, CALL_RELEASE, CALL_ALLOC_CTX,
-       CALL_ERROR, CALL_ERROR_BYTES };
+       CALL_ERROR, CALL_ERROR_BYTES, CALL_DECODE_IMAGE };
 enum { TENSOR_DATA, TENSOR_DTYPE, TENSOR_RANK, TENSOR_DIM, TENSOR_STRIDE };
 
 enum { PARALLEL_WORTH = 16 * 1024 };        /* scalar operations below which sharing costs more than it gives */
@@ -409,6 +409,17 @@ static void launch_kernel(Run *r, const Node *n)
 
 /* ---- irregular ops ---- */
 
+/* Of whoever runs the model; it is an error if there is none. */
+static LLVMValueRef image_decoder(Run *r, const Node *n)
+{
+    LLVMValueRef decoder = call_field(r, CALL_DECODE_IMAGE, r->cg->ptr);
+    const char *say = arena_printf(r->cg->arena, "node '%s': an image must be decoded, but whoever runs the model gave no decoder (ingot_set_image_decoder)",
+                                   run_label(r, n));
+    r->cg->decodes_images = true;
+    run_require(r, LLVMBuildICmp(r->cg->b, LLVMIntNE, decoder, LLVMConstNull(r->cg->ptr), ""), INGOT_ERR_ARGUMENT, say);
+    return decoder;
+}
+
 static void call_irregular(Run *r, const Node *n)
 {
     Codegen *cg = r->cg;
@@ -422,11 +433,14 @@ static void call_irregular(Run *r, const Node *n)
         data[i] = run_pointer(r, node_in(n, i));
     for (int i = 0; i < n->nout; i++)
         data[n->nin + i] = run_pointer(r, &n->out[i]);
-    KernelMeans means = { scratch_pointer(r, n), call_field(r, CALL_PARALLEL_FOR, cg->ptr), call_field(r, CALL_POOL, cg->ptr) };
+    bool image = n->op == OP_image_size || n->op == OP_image_decode;
+    KernelMeans means = { scratch_pointer(r, n), call_field(r, CALL_PARALLEL_FOR, cg->ptr), call_field(r, CALL_POOL, cg->ptr),
+                          image ? image_decoder(r, n) : LLVMConstNull(cg->ptr) };
     LLVMValueRef status = gen_kernel_call(cg, n, r->state, data, means);
     if (!status)
         return;
-    const char *say = arena_printf(cg->arena, "node '%s' (%s): an index or size in its operands is out of range", run_label(r, n), op_name(n->op));
+    const char *what = image ? "the data is no image of a known format, or a broken one" : "an index or size in its operands is out of range";
+    const char *say = arena_printf(cg->arena, "node '%s' (%s): %s", run_label(r, n), op_name(n->op), what);
     run_require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), INGOT_ERR_DATA, say);
 }
 
@@ -531,7 +545,7 @@ static void define_types(Run *r)
     Codegen *cg = r->cg;
     LLVMTypeRef p = cg->ptr, dims = LLVMArrayType2(cg->i64, INGOT_MAX_RANK);
     r->tensor_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, cg->i32, cg->i32, dims, p }, 5, false);
-    r->call_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, p, p, cg->i64, p, p, p, p, p, p, cg->i64 }, 11, false);
+    r->call_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, p, p, cg->i64, p, p, p, p, p, p, cg->i64, p }, 12, false);
 }
 
 static void release_heap(Run *r)

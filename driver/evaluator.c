@@ -24,6 +24,7 @@ int evaluator_run(void *self, const ingot_tensor *in, ingot_tensor *out, ingot_e
     for (int i = 0; i < nin; i++)
         tensors[i] = tensor_of_runtime(e->results, &in[i]);
     FILE *said = e->m->diag->out;
+    e->m->decode_image = tool_image_decoder();
     e->m->diag->out = NULL;             /* the caller says it */
     bool ok = eval_module(e->m, e->results, nin, tensors, results);
     e->m->diag->out = said;

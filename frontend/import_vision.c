@@ -1,4 +1,4 @@
-/* import_vision.c -- sampling and detection: GridSample, AffineGrid, RoiAlign, MaxRoiPool, DeformConv, NonMaxSuppression. */
+/* import_vision.c -- sampling and detection: GridSample, AffineGrid, RoiAlign, MaxRoiPool, DeformConv, NonMaxSuppression, ImageDecoder. */
 #include <string.h>
 
 #include "import_parts.h"
@@ -99,4 +99,17 @@ bool import_non_max_suppression(Importer *c)
     Dim count = dim_fresh(c->m->dims, "nms", dim_product(&c->b, scores, 0, 3));
     OUT(c, mk_non_max_suppression(&c->b, IN(boxes, scores, in(c, 2), in(c, 3), in(c, 4)),
                                   (Attr_non_max_suppression){ .count = dims_copy(c->m, 1, &count), .center_point = attr_i(c, "center_point_box", 0) }));
+}
+
+/* The size is read from the file first: so the result's memory comes from the caller, like that of any size that data decides. */
+bool import_image_decoder(Importer *c)
+{
+    Builder *b = &c->b;
+    const char *format = attr_s(c, "pixel_format", "RGB");
+    DimVec size;
+    Value *file = in(c, 0), *found = mk_image_size(b, IN(file), (Attr_image_size){ 0 });
+    if (!found || !build_dims_of(b, found, &size))
+        return false;
+    Dim shape[3] = { size.v[0], size.v[1], dim_const(c->m->dims, strcmp(format, "Grayscale") ? 3 : 1) };
+    OUT(c, mk_image_decode(b, IN(file), (Attr_image_decode){ .shape = dims_copy(c->m, 3, shape), .format = format }));
 }

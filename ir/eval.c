@@ -140,7 +140,7 @@ bool eval_kernel(EvalEnv *e, const Node *n, const Tensor *const *in, const Tenso
             return false;
         kout[i] = kernel_tensor(e, made[i]);
     }
-    KCall call = { .in = kin, .out = kout, .attr = attr_values(e, n), .nin = n->nin, .nout = n->nout };
+    KCall call = { .in = kin, .out = kout, .attr = attr_values(e, n), .nin = n->nin, .nout = n->nout, .decode_image = e->m->decode_image };
     call.scratch = arena_alloc(e->scratch, (size_t)dim_eval(node_scratch_bytes(e->m, n), e->syms) + 64);
     int32_t status = kernel_function(n->op)(&call);
     if (status != K_OK)

@@ -103,3 +103,30 @@ bool infer_deform_conv(Module *m, Node *n)
         return false;
     return infer_set(m, n, 0, x->dtype, 4, out);
 }
+
+/* ---- images ---- */
+
+static bool is_file(Module *m, const Node *n)
+{
+    if (!infer_operand(m, n, 0, 1))
+        return false;
+    const Type *x = in_type(n, 0);
+    return (x->rank == 1 && x->dtype == DT_u8) || infer_fail(m, n, "operand 0 is %s, a file of bytes, u8[n], is needed", type_print(m, m->arena, x));
+}
+
+bool infer_image_size(Module *m, Node *n)
+{
+    Dim two = dim_const(m->dims, 2);
+    return is_file(m, n) && infer_set(m, n, 0, DT_i64, 1, &two);
+}
+
+bool infer_image_decode(Module *m, Node *n)
+{
+    static const char *const formats[] = { "RGB", "BGR", "Grayscale", NULL };
+    const Attr_image_decode *a = NODE_ATTR(n, image_decode);
+    if (!is_file(m, n) || !infer_word_among(m, n, "format", a->format, formats))
+        return false;
+    if (a->shape.n != 3 || !dim_is(a->shape.v[2], strcmp(a->format, "Grayscale") ? 3 : 1))
+        return infer_fail(m, n, "the shape does not fit the format");
+    return infer_set(m, n, 0, DT_u8, 3, a->shape.v);
+}

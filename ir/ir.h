@@ -210,6 +210,7 @@ struct Module {
     const char *last_rewrite;       /* name of the rewrite that took the last fuel */
     bool trace;                     /* print every rewrite on stderr */
     bool fast_math;                 /* f32 formulas may be cheaper and less exact: part of what the module means */
+    int32_t (*decode_image)(const void *data, uint64_t bytes, int32_t format, int64_t *size, uint8_t *pixels);    /* for the evaluator, as in ingot_abi.h; NULL: none */
     Assumptions *assumed;           /* inference adds what it assumes here; NULL: nobody asks */
 };
 

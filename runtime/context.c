@@ -24,6 +24,7 @@ struct ingot_context {
     ingot_parallel_for parallel_for;
     void *pool;
     ingot_pool *own_pool;
+    ingot_image_decoder decode_image;
     void *(*allocate)(void *alloc_ctx, uint64_t bytes);
     void (*release)(void *alloc_ctx, void *p);
     void *alloc_ctx;
@@ -179,6 +180,11 @@ void ingot_set_parallel_for(ingot_context *c, ingot_parallel_for run, void *pool
     c->own_pool = NULL;
     c->parallel_for = run;
     c->pool = pool;
+}
+
+void ingot_set_image_decoder(ingot_context *c, ingot_image_decoder decode)
+{
+    c->decode_image = decode;
 }
 
 void ingot_set_allocator(ingot_context *c, void *(*allocate)(void *, uint64_t), void (*release)(void *, void *), void *alloc_ctx)
@@ -374,6 +380,7 @@ static int call_model(ingot_context *c, ingot_error *err)
     ingot_call call = {
         .input = c->in, .output = c->out, .workspace = c->workspace.data, .workspace_bytes = c->workspace.bytes, .parallel_for = c->parallel_for,
         .pool = c->pool, .allocate = block_allocate, .release = block_release, .alloc_ctx = c, .error = text, .error_bytes = sizeof text,
+        .decode_image = c->decode_image,
     };
     int status = m->run(&call);
     return status ? ingot_fail(err, status, "%s", text[0] ? text : "the model failed without a message") : INGOT_OK;

@@ -77,6 +77,9 @@ void ingot_set_parallel_for(ingot_context *ctx, ingot_parallel_for run, void *po
 /* Where workspace and outputs come from, before the first run: allocate returns 64-byte aligned memory or NULL. Default: malloc's. */
 void ingot_set_allocator(ingot_context *ctx, void *(*allocate)(void *alloc_ctx, uint64_t bytes), void (*release)(void *alloc_ctx, void *p), void *alloc_ctx);
 
+/* Who decodes images, for models with ImageDecoder; ingot_decode_image of libingot_images is one. NULL, the default: such a model fails. */
+void ingot_set_image_decoder(ingot_context *ctx, ingot_image_decoder decode);
+
 /* dtype, rank and dims of every output for inputs of these shapes (data is not looked at); -1 for a dim that only the data decides. */
 int ingot_output_shapes(ingot_context *ctx, const ingot_tensor *in, ingot_tensor *out, ingot_error *err);
 /* Bytes of workspace the last shapes needed; known after ingot_output_shapes or ingot_run. */

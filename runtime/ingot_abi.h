@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define INGOT_ABI_VERSION 1u
+#define INGOT_ABI_VERSION 2u
 #define INGOT_ABI_MAGIC 0x746f676eu         /* "ngot" */
 #define INGOT_MAX_RANK 12
 
@@ -45,6 +45,10 @@ typedef struct ingot_string {
 typedef void (*ingot_task)(void *arg, int64_t begin, int64_t end);
 typedef void (*ingot_parallel_for)(void *pool, ingot_task task, void *arg, int64_t units);
 
+/* Decodes a file of `bytes` bytes. pixels NULL: writes the height and width to size. Else size states them, and pixels receives 8-bit values [height, width,
+ * 3], or 1 for gray; format: 0 RGB, 1 BGR, 2 gray. Returns INGOT_OK, or another status if it is no image that it knows, or of another size. */
+typedef int (*ingot_image_decoder)(const void *data, uint64_t bytes, int32_t format, int64_t size[2], uint8_t *pixels);
+
 typedef struct ingot_call {
     const ingot_tensor *input;              /* n_inputs of the model, in its order */
     ingot_tensor *output;                   /* n_outputs. data set: the caller's buffer of at least the right size; data NULL: allocate() is asked.
@@ -58,6 +62,7 @@ typedef struct ingot_call {
     void *alloc_ctx;
     char *error;                            /* receives one sentence when the result is not INGOT_OK; may be NULL */
     uint64_t error_bytes;
+    ingot_image_decoder decode_image;       /* only models with ImageDecoder look at it (flag INGOT_DECODES_IMAGES); NULL: they fail */
 } ingot_call;
 
 typedef struct ingot_port {
@@ -66,6 +71,11 @@ typedef struct ingot_port {
     const int64_t *dim;                     /* >= 0: fixed. -1 - s: symbol s (inputs: the size itself; outputs: see ingot_model.output_dims) */
     const char *const *dim_text;            /* each dim as text: "1", "N", "2*N+1" */
 } ingot_port;
+
+/* ingot_model.flags */
+enum {
+    INGOT_DECODES_IMAGES = 1                /* a run needs ingot_call.decode_image */
+};
 
 typedef struct ingot_model {
     uint32_t magic, abi_version;

@@ -38,6 +38,7 @@ typedef struct KCall {
     int32_t nin, nout;
     void (*share)(void *pool, KTask *task, void *arg, int64_t units);       /* ingot_parallel_for; NULL: one thread */
     void *pool;
+    int32_t (*decode_image)(const void *data, uint64_t bytes, int32_t format, int64_t *size, uint8_t *pixels);      /* as in ingot_abi.h; may be NULL */
 } KCall;
 
 typedef int32_t KFunction(const KCall *c);

@@ -69,6 +69,8 @@ typedef struct ToolSession {
     ToolModel model;
 } ToolSession;
 
+/* The decoder that this program was linked with, or NULL. */
+ingot_image_decoder tool_image_decoder(void);
 bool tool_open(const char *path, const char *name, int64_t threads, ToolSession *s);
 void tool_close(ToolSession *s);
 

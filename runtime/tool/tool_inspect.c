@@ -89,6 +89,8 @@ static void put_plain(const ingot_model *m)
     printf("model     %s\nproducer  %s\ntarget    %s\n", m->name, m->producer, m->target);
     if (m->cpu_features[0])
         printf("needs     %s\n", m->cpu_features);
+    if (m->flags & INGOT_DECODES_IMAGES)
+        printf("needs     an image decoder\n");
     tool_inspect_ports(m, false);
     printf("weights   %llu bytes\n", (unsigned long long)m->weights_bytes);
     if (m->n_symbols)

@@ -38,6 +38,14 @@ static int session_run(void *self, const ingot_tensor *in, ingot_tensor *out, in
     return ingot_run(((ToolSession *)self)->context, in, out, err);
 }
 
+/* There where the program has libingot_images. */
+extern int ingot_decode_image(const void *data, uint64_t bytes, int32_t format, int64_t size[2], uint8_t *pixels) __attribute__((weak));
+
+ingot_image_decoder tool_image_decoder(void)
+{
+    return ingot_decode_image;
+}
+
 bool tool_open(const char *path, const char *name, int64_t threads, ToolSession *s)
 {
     ingot_error err;
@@ -49,6 +57,7 @@ bool tool_open(const char *path, const char *name, int64_t threads, ToolSession 
         tool_close(s);
         return false;
     }
+    ingot_set_image_decoder(s->context, tool_image_decoder());
     s->model = (ToolModel){ .name = name, .ports = ingot_file_model(s->file), .run = session_run, .self = s };
     return true;
 }
