@@ -24,6 +24,30 @@ static bool same_ranks(const Graph *yes, const Graph *no)
     return true;
 }
 
+static bool has_one_element(const Type *t)
+{
+    bool one = t->kind == TY_TENSOR && t->rank >= 0;
+    for (int i = 0; one && i < t->rank; i++)
+        one = dim_is(t->dim[i], 1);
+    return one;
+}
+
+/* A number that is a scalar in one branch and has axes in the other gets the axes. */
+static void unite_single_elements(Importer *c, Graph *yes, Graph *no)
+{
+    Node *ret[] = { graph_return(yes), graph_return(no) };
+    for (int i = 0; i < ret[0]->nin; i++) {
+        const Type *t[] = { &ret[0]->in[i].val->type, &ret[1]->in[i].val->type };
+        int low = t[0]->rank < t[1]->rank ? 0 : 1;
+        if (t[0]->rank == t[1]->rank || !has_one_element(t[0]) || !has_one_element(t[1]))
+            continue;
+        Builder at = { .m = c->m, .g = ret[low]->graph, .before = ret[low], .loc = c->b.loc };
+        Value *v = mk_reshape_to(&at, ret[low]->in[i].val, t[1 - low]->rank, t[1 - low]->dim);
+        if (v)
+            node_set_input(ret[low], i, v);
+    }
+}
+
 /* Exporters write x.squeeze(k) of a size they do not know as If(size == 1, Squeeze, Identity). No tensor type covers both, and the program the
  * model was made from squeezed: so the sizes are required to be equal, which is checked at run time, and the first branch is taken. */
 static bool run_if_equal(Importer *c, const Value *condition)
@@ -49,6 +73,7 @@ static bool run_either(Importer *c, Value *condition)
     Graph *no = yes ? import_region(c, "else_branch", NULL, 0, &captures) : NULL;
     if (!no)
         return false;
+    unite_single_elements(c, yes, no);
     if (!same_ranks(yes, no))
         return run_if_equal(c, condition);
     import_region_finish(c, yes, NULL, 0, &captures);
