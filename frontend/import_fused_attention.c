@@ -254,6 +254,25 @@ static Value *gqa_bias(Importer *c, Dim queries, Dim keys, Dim past, DType t)
     return added_bias(b, bias_of(b, allowed, t), in(c, 10));
 }
 
+/* The past must hold what came before and nothing else: neither a buffer with room for more, nor sequences of different lengths (which the first
+ * run, without a past, may have). So every sequence ends where the keys end. */
+static bool gqa_check(Importer *c, Dim queries, Dim past)
+{
+    Builder *b = &c->b;
+    DimTable *t = c->m->dims;
+    int64_t axis = 0;
+    DimVec last, total = { 0, NULL };
+    Value *lengths = mk_reshape_to(b, in(c, 5), 1, (Dim[]){ type_count_dim(c->m, &in(c, 5)->type) });
+    Value *shortest = mk_cast_to(b, mk_reduce_axes(b, "min", lengths, 1, &axis), DT_i64);
+    if (!shortest || !build_dims_of(b, shortest, &last) || (in(c, 6) && !build_dims_of(b, in(c, 6), &total)))
+        return false;
+    Dim keys = dim_add(t, past, queries), found[2] = { dim_mul(t, past, dim_addk(t, last.v[0], 1)), total.n == 1 ? total.v[0] : keys };
+    Dim wanted[2] = { dim_mul(t, past, keys), keys };
+    Attr_check a = { .left = dims_copy(c->m, 2, found), .right = dims_copy(c->m, 2, wanted) };
+    a.message = arena_printf(c->m->arena, "GroupQueryAttention '%s': the past must be as long as the sequences so far, and these of one length", b->loc.node);
+    return build_node(b, OP_check, IN_NONE, &a, 0) != NULL;
+}
+
 bool import_group_query_attention(Importer *c)
 {
     Builder *b = &c->b;
@@ -265,6 +284,8 @@ bool import_group_query_attention(Importer *c)
     if (attr_i(c, "smooth_softmax", 0) > 0 || in(c, 11))
         return import_unsupported(c, "smooth_softmax");
     Dim past = past_k ? value_dim(past_k, 2) : dim_const(c->m->dims, 0), queries = value_dim(o.q, 2);
+    if (!gqa_check(c, queries, past))
+        return false;
     if (attr_i(c, "do_rotary", 0)) {
         if (!in(c, 7) || !in(c, 8) || !dim_is_const(value_dim(in(c, 7), 1)))
             return import_fail(c, "cos_cache and sin_cache are needed for do_rotary");
