@@ -4,10 +4,12 @@
 #include "pass_util.h"
 #include "rules.h"
 
+enum { WORTH = 1 << 14 };            /* elements; a smaller weight is no burden */
+
 static const Tensor *splat_weight(const Value *w)
 {
     const Tensor *t = value_constant(w);
-    return t && t->splat && t->count > 1 && (t->dtype == DT_f32 || t->dtype == DT_f64) ? t : NULL;
+    return t && t->splat && t->count >= WORTH && (t->dtype == DT_f32 || t->dtype == DT_f64) ? t : NULL;
 }
 
 /* The same number under another shape. */
