@@ -26,6 +26,7 @@ typedef struct Layer {
 static const Layer layer[] = {
     { "pointwise", 7, 7, 32, 48, 1, 1, 1, 1, 1, true, false },
     { "pointwise, odd channels", 5, 9, 13, 21, 1, 1, 1, 1, 1, false, false },
+    { "pointwise, large weights", 3, 3, 512, 528, 1, 1, 1, 1, 1, true, false },
     { "pointwise, stride 2", 9, 9, 20, 16, 1, 1, 2, 1, 1, true, false },
     { "3x3", 10, 11, 16, 40, 3, 3, 1, 1, 1, true, false },
     { "3x3, three channels, stride 2", 17, 15, 3, 32, 3, 3, 2, 1, 1, true, false },
