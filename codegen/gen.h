@@ -169,7 +169,7 @@ bool conv_is_depthwise(const Group *g);
 /* ---- tile.c: the register-tiled inner product ---- */
 
 typedef struct TileShape { int rows, panels; } TileShape;
-enum { MAX_TILE = 32 };
+enum { MAX_TILE = 32, CERTAIN_ROWS = 9 };
 /* Rows x panels that fill the register file without spilling, as the model's choices or a cost model say. rows, cols: how many there are, 0 if unknown. */
 TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols);
 
@@ -203,6 +203,7 @@ struct Tile {
     LLVMValueRef a_start;           /* elements of a before the run of rows */
     LLVMValueRef number;            /* of the row_tiles that read these panels; NULL: not counted */
     LLVMValueRef mask[8];           /* per panel: live columns, NULL all */
+    LLVMValueRef live;              /* rows that there are, at least CERTAIN_ROWS; the others repeat the last and are not stored. NULL: all */
     LLVMValueRef acc[MAX_TILE];     /* variables, row-major */
 };
 

@@ -165,6 +165,17 @@ static void prefetch_panels(const Tile *t, LLVMValueRef b_offset, LLVMValueRef k
 
 /* ---- the inner loop ---- */
 
+/* Row r of the tile, or the last that there is. */
+static LLVMValueRef there_or_last(const Tile *t, int r)
+{
+    Codegen *cg = t->c->g->cg;
+    LLVMValueRef n = cg_i64(cg, r);
+    if (!t->live || r < CERTAIN_ROWS)
+        return n;
+    LLVMValueRef last = LLVMBuildSub(cg->b, t->live, cg_i64(cg, 1), "");
+    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, n, last, ""), n, last, "");
+}
+
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length)
 {
     Contract *c = t->c;
@@ -176,6 +187,9 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
     LLVMValueRef a0 = LLVMBuildNSWAdd(cg->b, element_offset(cg, t->a_start, t->row, c->row_step), a_offset, "");
     LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, "");
     DType type = contract_type(c->g);
+    LLVMValueRef row[MAX_TILE];
+    for (int r = 0; r < t->rows; r++)
+        row[r] = there_or_last(t, r);
     Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
     LLVMValueRef b[8];
     if (c->packed)                  /* before the loads: between them it keeps LLVM from holding the sums in registers */
@@ -185,7 +199,7 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
         b[p] = contract_operand(c->g, elements_load(cg, &c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
     }
     for (int r = 0; r < t->rows; r++) {
-        LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, cg_i64(cg, r), c->row_step), k.index, "");
+        LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, row[r], c->row_step), k.index, "");
         LLVMValueRef a = cg_splat(cg, contract_operand(c->g, elements_load(cg, &c->a, at, 1, NULL), c->a.type, 1), CG_LANES);
         for (int p = 0; p < t->panels; p++) {
             LLVMValueRef acc = t->acc[r * t->panels + p];
@@ -252,15 +266,29 @@ void contract_store(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRe
     group_store(c->g, v, offset, CG_LANES, mask);
 }
 
+static void store_row(Contract *c, const Tile *t, int r)
+{
+    Codegen *cg = c->g->cg;
+    LLVMValueRef row = LLVMBuildNSWAdd(cg->b, t->flat_row, cg_i64(cg, r), "");
+    for (int p = 0; p < t->panels; p++) {
+        LLVMValueRef col = LLVMBuildNSWAdd(cg->b, t->col, cg_i64(cg, p * CG_LANES), "");
+        contract_store(c, cg_get(cg, t->acc[r * t->panels + p]), row, col, t->mask[p]);
+    }
+}
+
 static void tile_store(Contract *c, const Tile *t)
 {
     Codegen *cg = c->g->cg;
-    for (int r = 0; r < t->rows; r++)
-        for (int p = 0; p < t->panels; p++) {
-            LLVMValueRef row = LLVMBuildNSWAdd(cg->b, t->flat_row, cg_i64(cg, r), "");
-            LLVMValueRef col = LLVMBuildNSWAdd(cg->b, t->col, cg_i64(cg, p * CG_LANES), "");
-            contract_store(c, cg_get(cg, t->acc[r * t->panels + p]), row, col, t->mask[p]);
+    for (int r = 0; r < t->rows; r++) {
+        if (!t->live || r < CERTAIN_ROWS) {
+            store_row(c, t, r);
+            continue;
         }
+        Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLT, cg_i64(cg, r), t->live, ""));
+        store_row(c, t, r);
+        branch_else(cg, &b);
+        branch_end(cg, &b);
+    }
 }
 
 static void tile_emit(Contract *c, Tile at, int rows)
@@ -287,6 +315,30 @@ static LLVMValueRef tiles_while_fit(Contract *c, Tile at, LLVMValueRef row_end, 
     return stop;
 }
 
+/* Fewer rows than a tile has, how many the run knows. Many: one tile that repeats its last row, so that the weights pass by once. Few: 4 at a time, then one
+ * tile of what is left, which takes no longer than 4 rows do. */
+static void rows_left(Contract *c, Tile at, LLVMValueRef row_end)
+{
+    Codegen *cg = c->g->cg;
+    int rows = c->shape.rows;
+    bool repeats = rows > CERTAIN_ROWS && !c->store && !contract_of_bytes(c->g);
+    LLVMValueRef live = LLVMBuildSub(cg->b, row_end, at.row, ""), ahead = LLVMBuildSub(cg->b, at.flat_row, at.row, "");
+    Branch b = { NULL, NULL };
+    if (repeats) {
+        b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSGE, live, cg_i64(cg, CERTAIN_ROWS), ""));
+        Tile many = at;
+        many.live = live;
+        tile_emit(c, many, rows);
+        branch_else(cg, &b);
+    }
+    for (int r = rows > 4 ? 4 : rows - 1; r >= 1; r--) {
+        at.row = tiles_while_fit(c, at, row_end, r);
+        at.flat_row = LLVMBuildAdd(cg->b, ahead, at.row, "");
+    }
+    if (repeats)
+        branch_end(cg, &b);
+}
+
 void contract_block(Contract *c, Tile at, LLVMValueRef row_end)
 {
     Codegen *cg = c->g->cg;
@@ -299,14 +351,9 @@ void contract_block(Contract *c, Tile at, LLVMValueRef row_end)
     Branch b = branch_begin(cg, full);
     tile_emit(c, at, rows);
     branch_else(cg, &b);
-    if (left > 0) {                                 /* the remainder is known: one tile of its size */
+    if (left > 0)                                   /* the remainder is known: one tile of its size */
         tile_emit(c, at, left);
-    } else {                                        /* it is not: tiles of 4, then one of what is left, which costs no more than 4 */
-        LLVMValueRef ahead = LLVMBuildSub(cg->b, at.flat_row, at.row, "");
-        for (int r = rows > 4 ? 4 : rows - 1; r >= 1; r--) {
-            at.row = tiles_while_fit(c, at, row_end, r);
-            at.flat_row = LLVMBuildAdd(cg->b, ahead, at.row, "");
-        }
-    }
+    else
+        rows_left(c, at, row_end);
     branch_end(cg, &b);
 }
