@@ -394,14 +394,14 @@ static Index broadcast_index(Group *g, const Index *at, const Type *to, const Ty
     return r;
 }
 
-static LLVMValueRef load_full(Group *g, int k, const Index *at, int lanes)
+static LLVMValueRef load_full(Group *g, int k, const Index *at, int lanes, LLVMValueRef mask)
 {
     const Type *t = &g->inner[k]->type;
     LLVMValueRef offset = linear_offset(g, t->rank, t->dim, at->v);
     bool uniform = true;
     for (int d = 0; d < at->rank; d++)
         uniform &= !at->lane[d];
-    LLVMValueRef v = operand_load(g, k, offset, uniform ? 1 : lanes, NULL);
+    LLVMValueRef v = operand_load(g, k, offset, uniform ? 1 : lanes, uniform ? NULL : mask);
     return uniform && lanes > 1 ? cg_splat(g->cg, v, lanes) : v;
 }
 
@@ -493,7 +493,7 @@ static LLVMValueRef compute(Group *g, const Value *v, const Index *at, int lanes
     const Node *n = v->def;
     if (k >= 0) {
         LLVMValueRef c = uniform_constant(g, g->operand[k], lanes);
-        return c ? c : g->space ? load_merged(g, k, at, lanes, mask) : load_full(g, k, at, lanes);
+        return c ? c : g->space ? load_merged(g, k, at, lanes, mask) : load_full(g, k, at, lanes, mask);
     }
     if (n->op == OP_constant)
         return load_constant(g, v, at, lanes);
