@@ -1,7 +1,7 @@
 /* gen_softmax.c -- softmax and log-softmax along one axis, each row in three sweeps: the maximum; exp(x - max) and its sum; scaling.
  *
  * exp(x - max) is kept in the result's own memory between the sweeps where the result's type is computed in as it is stored (f32, f64), else
- * computed again. Lanes run along the axis if it is the last dim, else along the last dim.
+ * computed again. Lanes run along the axis if it is the last dim, with a mask over those behind its end, else along the last dim.
  */
 #include "gen.h"
 
@@ -36,57 +36,69 @@ static LLVMValueRef shifted_exp(const Softmax *s, LLVMValueRef x, LLVMValueRef t
     return cg_math(s->g->cg, f_exp, s->type, cg_primitive(s->g->cg, S_sub, s->type, x, top, lanes), lanes);
 }
 
-static LLVMValueRef raw_result(const Softmax *s, LLVMValueRef offset, int lanes)
+/* What keep_result left. */
+static LLVMValueRef kept_result(const Softmax *s, LLVMValueRef offset, int lanes, LLVMValueRef mask)
 {
-    Codegen *cg = s->g->cg;
-    DType t = node_out(s->g->anchor)->type.dtype;
-    LLVMValueRef v = LLVMBuildLoad2(cg->b, cg_storage_type(cg, t, lanes), cg_gep(cg, s->g->out, t, offset), "");
-    LLVMSetAlignment(v, (unsigned)dtype_bytes(t));
-    return v;
+    Elements e = { s->g->out, node_out(s->g->anchor)->type.dtype };
+    return elements_load(s->g->cg, &e, offset, lanes, mask);
 }
 
-static void keep_result(const Softmax *s, LLVMValueRef val, LLVMValueRef offset)
+/* One step of a sweep: of the maximum, or, where top is given, of the sum of exponentials. acc is a variable of that many lanes; mask: the lanes that
+ * count, NULL: all. */
+static void visit(const Softmax *s, const Reducer *r, const Index *row, LLVMValueRef base, LLVMValueRef i, LLVMValueRef acc, LLVMValueRef top, int lanes, bool along,
+                  LLVMValueRef mask)
 {
     Codegen *cg = s->g->cg;
-    DType t = node_out(s->g->anchor)->type.dtype;
-    LLVMSetAlignment(LLVMBuildStore(cg->b, val, cg_gep(cg, s->g->out, t, offset)), (unsigned)dtype_bytes(t));
+    s->g->mask = mask;
+    LLVMValueRef v = element(s, row, i, lanes, along);
+    s->g->mask = NULL;
+    if (top) {
+        v = shifted_exp(s, v, top, lanes);
+        if (s->kept)
+            group_store(s->g, v, offset_of(s, base, i), lanes, mask);
+    }
+    if (mask)
+        v = LLVMBuildSelect(cg->b, mask, v, cg_splat(cg, r->identity, lanes), "");
+    cg_set(cg, acc, reducer_apply(cg, r, cg_get(cg, acc), v, lanes));
 }
 
-/* One sweep over [from, to): kind 0 maximum, 1 sum of exponentials. acc is a variable of that many lanes. */
+/* Over [from, to). */
 static void sweep(const Softmax *s, const Reducer *r, const Index *row, LLVMValueRef base, LLVMValueRef from, LLVMValueRef to,
                   LLVMValueRef acc, LLVMValueRef top, int lanes, bool along)
 {
     Codegen *cg = s->g->cg;
     Loop l = loop_begin(cg, from, to, along ? lanes : 1, top ? "sum" : "max");
-    LLVMValueRef v = element(s, row, l.index, lanes, along);
-    if (top) {
-        v = shifted_exp(s, v, top, lanes);
-        if (s->kept)
-            keep_result(s, v, offset_of(s, base, l.index));
-    }
-    cg_set(cg, acc, reducer_apply(cg, r, cg_get(cg, acc), v, lanes));
+    visit(s, r, row, base, l.index, acc, top, lanes, along, NULL);
     loop_end(cg, &l);
 }
 
-static void write_out(const Softmax *s, const Index *row, LLVMValueRef base, LLVMValueRef from, LLVMValueRef to, LLVMValueRef top, LLVMValueRef scale, int lanes, bool along)
+static void write_at(const Softmax *s, const Index *row, LLVMValueRef base, LLVMValueRef i, LLVMValueRef top, LLVMValueRef scale, int lanes, bool along, LLVMValueRef mask)
 {
     Codegen *cg = s->g->cg;
-    Loop l = loop_begin(cg, from, to, along ? lanes : 1, "scale");
-    LLVMValueRef at = offset_of(s, base, l.index), v;
+    LLVMValueRef at = offset_of(s, base, i), v;
+    s->g->mask = mask;
     if (s->kept)
-        v = raw_result(s, at, lanes);
+        v = kept_result(s, at, lanes, mask);
     else
-        v = element(s, row, l.index, lanes, along);
+        v = element(s, row, i, lanes, along);
+    s->g->mask = NULL;
     if (s->log)
         v = cg_primitive(cg, S_sub, s->type, cg_primitive(cg, S_sub, s->type, v, top, lanes), scale, lanes);
     else
         v = cg_primitive(cg, S_mul, s->type, s->kept ? v : shifted_exp(s, v, top, lanes), scale, lanes);
     Index out = *row;
     out.id = s->g->next_index_id++;
-    out.v[s->axis] = l.index;
+    out.v[s->axis] = i;
     if (along && lanes > 1)
         out.lane[s->axis] = 1;
-    group_store(s->g, group_epilogue(s->g, v, &out, lanes), at, lanes, NULL);
+    group_store(s->g, group_epilogue_masked(s->g, v, &out, lanes, mask), at, lanes, mask);
+}
+
+static void write_out(const Softmax *s, const Index *row, LLVMValueRef base, LLVMValueRef from, LLVMValueRef to, LLVMValueRef top, LLVMValueRef scale, int lanes, bool along)
+{
+    Codegen *cg = s->g->cg;
+    Loop l = loop_begin(cg, from, to, along ? lanes : 1, "scale");
+    write_at(s, row, base, l.index, top, scale, lanes, along, NULL);
     loop_end(cg, &l);
 }
 
@@ -100,29 +112,53 @@ static LLVMValueRef finish_sum(const Softmax *s, LLVMValueRef sum, int lanes)
     return cg_primitive(cg, S_div, s->type, lanes > 1 ? cg_splat(cg, one, lanes) : one, sum, lanes);
 }
 
-/* The axis is the last dim: one row, lanes along it, the rest scalar. */
-static void row_along(const Softmax *s, const Index *row, LLVMValueRef base, bool vector)
+/* What does not fill the lanes at the end of a row. */
+typedef struct Rest {
+    LLVMValueRef from, some, mask;  /* first element, whether there is one, its lanes; some NULL: never */
+} Rest;
+
+static Rest rest_of(const Softmax *s, LLVMValueRef n)
+{
+    Codegen *cg = s->g->cg;
+    Dim size = s->x->type.dim[s->axis];
+    Rest r = { .from = LLVMBuildAnd(cg->b, n, cg_i64(cg, -CG_LANES), "") };
+    if (dim_is_const(size) && size->k % CG_LANES == 0)
+        return r;
+    r.some = LLVMBuildICmp(cg->b, LLVMIntSLT, r.from, n, "");
+    r.mask = lane_mask(cg, LLVMBuildSub(cg->b, n, r.from, ""));
+    return r;
+}
+
+/* A sweep over a whole row on vectors; returns the scalar. */
+static LLVMValueRef sweep_row(const Softmax *s, const Reducer *r, const Index *row, LLVMValueRef base, const Rest *rest, LLVMValueRef top)
+{
+    Codegen *cg = s->g->cg;
+    LLVMValueRef acc = cg_variable(cg, cg_splat(cg, r->identity, CG_LANES));
+    sweep(s, r, row, base, cg_i64(cg, 0), rest->from, acc, top, CG_LANES, true);
+    if (rest->some) {
+        Branch b = branch_begin(cg, rest->some);
+        visit(s, r, row, base, rest->from, acc, top, CG_LANES, true, rest->mask);
+        branch_else(cg, &b);
+        branch_end(cg, &b);
+    }
+    return reducer_across(cg, r, cg_get(cg, acc));
+}
+
+/* The axis is the last dim: one row, lanes along it. */
+static void row_on_lanes(const Softmax *s, const Index *row, LLVMValueRef base)
 {
     Codegen *cg = s->g->cg;
     Reducer max = reducer_of(cg, "max", s->type), sum = reducer_of(cg, "sum", s->type);
-    LLVMValueRef n = group_dim(s->g, s->x->type.dim[s->axis]), zero = cg_i64(cg, 0);
-    LLVMValueRef stop = vector ? LLVMBuildAnd(cg->b, n, cg_i64(cg, -CG_LANES), "") : zero;
-    LLVMValueRef acc = cg_variable(cg, max.identity), wide = cg_variable(cg, cg_splat(cg, max.identity, CG_LANES));
-    if (vector)
-        sweep(s, &max, row, base, zero, stop, wide, NULL, CG_LANES, true);
-    sweep(s, &max, row, base, stop, n, acc, NULL, 1, true);
-    LLVMValueRef top = reducer_apply(cg, &max, reducer_across(cg, &max, cg_get(cg, wide)), cg_get(cg, acc), 1);
-    LLVMValueRef tops = cg_splat(cg, top, CG_LANES);
-    cg_set(cg, acc, sum.identity);
-    cg_set(cg, wide, cg_splat(cg, sum.identity, CG_LANES));
-    if (vector)
-        sweep(s, &sum, row, base, zero, stop, wide, tops, CG_LANES, true);
-    sweep(s, &sum, row, base, stop, n, acc, top, 1, true);
-    LLVMValueRef total = reducer_apply(cg, &sum, reducer_across(cg, &sum, cg_get(cg, wide)), cg_get(cg, acc), 1);
-    LLVMValueRef scale = finish_sum(s, total, 1);
-    if (vector)
-        write_out(s, row, base, zero, stop, tops, cg_splat(cg, scale, CG_LANES), CG_LANES, true);
-    write_out(s, row, base, stop, n, top, scale, 1, true);
+    Rest rest = rest_of(s, group_dim(s->g, s->x->type.dim[s->axis]));
+    LLVMValueRef top = cg_splat(cg, sweep_row(s, &max, row, base, &rest, NULL), CG_LANES);
+    LLVMValueRef scale = cg_splat(cg, finish_sum(s, sweep_row(s, &sum, row, base, &rest, top), 1), CG_LANES);
+    write_out(s, row, base, cg_i64(cg, 0), rest.from, top, scale, CG_LANES, true);
+    if (!rest.some)
+        return;
+    Branch b = branch_begin(cg, rest.some);
+    write_at(s, row, base, rest.from, top, scale, CG_LANES, true, rest.mask);
+    branch_else(cg, &b);
+    branch_end(cg, &b);
 }
 
 /* Another axis: `lanes` neighbouring columns of the last dim at once. */
@@ -150,7 +186,11 @@ static void softmax_last(const Softmax *s, LLVMValueRef begin, LLVMValueRef end,
     Loop l = loop_begin(cg, begin, end, 1, "row");
     Index row = index_new(s->g, s->rank);
     split_index(s->g, l.index, s->axis, dim, row.v);
-    row_along(s, &row, LLVMBuildMul(cg->b, l.index, group_dim(s->g, dim[s->axis]), ""), group_lanes_ok(s->g, s->x) && group_lanes_ok(s->g, s->g->result));
+    LLVMValueRef base = LLVMBuildMul(cg->b, l.index, group_dim(s->g, dim[s->axis]), "");
+    if (group_lanes_ok(s->g, s->x) && group_lanes_ok(s->g, s->g->result))
+        row_on_lanes(s, &row, base);
+    else
+        columns_across(s, &row, base, 1);
     loop_end(cg, &l);
 }
 
