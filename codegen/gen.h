@@ -48,6 +48,7 @@ typedef struct Group {
     Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
     Value *result;                  /* inner value that is stored (a bare node: its result) */
     bool elementwise;               /* apart from the anchor, only EW, cast, bitcast */
+    bool computes;                  /* some of these */
     const struct Beats *beats;      /* set by the generator of a kernel that has them, else NULL */
     /* while emitting */
     LLVMValueRef args, context;
@@ -57,7 +58,7 @@ typedef struct Group {
     const Space *space;             /* NULL: full space */
     const Value *given_value;       /* the anchor's result: not computed but given ... */
     LLVMValueRef given;             /* ... as this compute value */
-    LLVMValueRef mask;              /* lanes that operands may be read under, NULL: all */
+    LLVMValueRef mask;              /* lanes that operands may be read under, NULL: all (not with strided reads) */
     int ntables;
     ByteTable table[MAX_TABLES];
     int nmemo, next_index_id;
@@ -79,6 +80,15 @@ bool group_lanes_ok(Group *g, const Value *v);
 bool group_lanes_ok_along(Group *g, const Value *v, int dim);       /* another dim, in the full space */
 /* The same for bytes that are a long function of bytes, by a table (byte_table.c); NULL: they are not. */
 LLVMValueRef byte_table_load(Group *g, const Value *v, const Index *at, int lanes);
+/* For a caller that can cut its columns: lanes must not reach over a cut, where a pad or another part of a concat begins. Cuts are ascending, but may lie
+ * outside [0, size]. */
+enum { MAX_CUTS = 16 };
+typedef struct LaneCuts {
+    int n;
+    Dim at[MAX_CUTS];
+    bool strided;                   /* some read is not contiguous: columns cannot be masked */
+} LaneCuts;
+bool group_lanes_cut(Group *g, const Value *v, int dim, LaneCuts *cuts);
 /* Store a compute value of the result's dtype to element `offset` (i64) of the result; mask (<lanes x i1>) may be NULL. */
 void group_store(Group *g, LLVMValueRef val, LLVMValueRef offset, int lanes, LLVMValueRef mask);
 /* Store CG_LANES values to elements offset, offset + stride, ... */
@@ -95,6 +105,7 @@ LLVMValueRef linear_offset(Group *g, int rank, const Dim *dim, const LLVMValueRe
 /* Split a flat number into one index per dim. */
 void split_index(Group *g, LLVMValueRef flat, int rank, const Dim *dim, LLVMValueRef *out);
 LLVMValueRef lane_mask(Codegen *cg, LLVMValueRef live);             /* <CG_LANES x i1>: lane < live (i64) */
+bool cg_masks_memory(const Codegen *cg);                            /* the target reads and writes under a mask by one instruction */
 
 /* Value of epilogue: everything between the anchor and the result, given the anchor's value at this index of the result's space. */
 LLVMValueRef group_epilogue(Group *g, LLVMValueRef anchor_value, const Index *at, int lanes);
@@ -106,6 +117,13 @@ LLVMValueRef group_epilogue_masked(Group *g, LLVMValueRef anchor_value, const In
 enum { MAX_SLOTS = 32 };
 LLVMValueRef slot_claim(Group *g, int slots);                       /* number (i64) of a slot that is this call's until slot_release */
 void slot_release(Group *g, LLVMValueRef slot);
+
+/* ---- vectors rearranged in registers (shuffle.c) ---- */
+
+/* Elements 0 of v[0..n), then their elements 1...: n vectors in place. n <= CG_LANES. */
+void cg_interleave(Codegen *cg, int n, LLVMValueRef *v);
+/* Every step-th of the elements that v[0..step) hold: v[k] begins at element k * CG_LANES, but v[step - 1] so that it ends with the last one wanted. */
+LLVMValueRef cg_every(Codegen *cg, int step, const LLVMValueRef *v);
 
 /* ---- reducing (reducer.c) ---- */
 

@@ -6,7 +6,10 @@
 #include "movement.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { MAX_STEP = 4 };              /* between lanes that are read as whole vectors, of which every step-th element is wanted */
 
 /* ---- opening a group ---- */
 
@@ -22,6 +25,7 @@ static bool is_moved(OpCode op)
 
 static bool note_node(Group *g, const Node *n)
 {
+    g->computes |= is_pointwise(n->op);
     if (is_pointwise(n->op) || n->op == OP_constant || n->op == OP_input || n->op == OP_return)
         return true;
     if (is_moved(n->op)) {
@@ -141,6 +145,11 @@ LLVMValueRef lane_mask(Codegen *cg, LLVMValueRef live)
     LLVMValueRef top = cg_i64(cg, CG_LANES), some = LLVMBuildICmp(cg->b, LLVMIntSLT, live, top, "");
     LLVMValueRef n = LLVMBuildTrunc(cg->b, LLVMBuildSelect(cg->b, some, live, top, ""), cg->i32, "");
     return LLVMBuildICmp(cg->b, LLVMIntSLT, LLVMConstVector(lane, CG_LANES), cg_splat(cg, n, CG_LANES), "mask");
+}
+
+bool cg_masks_memory(const Codegen *cg)
+{
+    return target_has(&cg->target, "avx");
 }
 
 /* ---- memory ---- */
@@ -394,15 +403,36 @@ static Index broadcast_index(Group *g, const Index *at, const Type *to, const Ty
     return r;
 }
 
+/* Elements in memory from one lane to the next; -1 where only the run knows. */
+static int64_t memory_step(DimTable *dims, const Type *t, const int64_t *lane)
+{
+    Dim stride = dim_const(dims, 1), step = dim_const(dims, 0);
+    for (int d = t->rank - 1; d >= 0; d--) {
+        step = dim_add(dims, step, dim_mulk(dims, stride, lane[d]));
+        stride = dim_mul(dims, stride, t->dim[d]);
+    }
+    return dim_is_const(step) ? step->k : -1;
+}
+
+static LLVMValueRef load_strided(Group *g, int k, LLVMValueRef offset, int step)
+{
+    LLVMValueRef v[MAX_STEP];
+    for (int i = 0; i < step; i++) {
+        int at = i < step - 1 ? i * CG_LANES : (step - 1) * (CG_LANES - 1);
+        v[i] = operand_load(g, k, LLVMBuildNSWAdd(g->cg->b, offset, cg_i64(g->cg, at), ""), CG_LANES, NULL);
+    }
+    return cg_every(g->cg, step, v);
+}
+
 static LLVMValueRef load_full(Group *g, int k, const Index *at, int lanes, LLVMValueRef mask)
 {
     const Type *t = &g->inner[k]->type;
     LLVMValueRef offset = linear_offset(g, t->rank, t->dim, at->v);
-    bool uniform = true;
-    for (int d = 0; d < at->rank; d++)
-        uniform &= !at->lane[d];
-    LLVMValueRef v = operand_load(g, k, offset, uniform ? 1 : lanes, uniform ? NULL : mask);
-    return uniform && lanes > 1 ? cg_splat(g->cg, v, lanes) : v;
+    int64_t step = lanes > 1 ? memory_step(g->cg->m->dims, t, at->lane) : 0;
+    if (step > 1)
+        return load_strided(g, k, offset, (int)step);
+    LLVMValueRef v = operand_load(g, k, offset, step ? lanes : 1, step ? mask : NULL);
+    return step || lanes == 1 ? v : cg_splat(g->cg, v, lanes);
 }
 
 /* The first dim along which lanes run and which only the run knows to be 1 or not; -1: none. */
@@ -536,13 +566,13 @@ LLVMValueRef group_epilogue_masked(Group *g, LLVMValueRef anchor_value, const In
 
 /* ---- can the last dim run along vector lanes? ---- */
 
-static bool operand_lanes_ok(const Value *v, const int64_t *lane)
+static bool operand_lanes_ok(LaneWalk *w, const Value *v, const int64_t *lane)
 {
-    int rank = v->type.rank;
-    for (int d = 0; d < rank - 1; d++)
-        if (lane[d])
-            return false;
-    return !rank || lane[rank - 1] == 0 || lane[rank - 1] == 1;
+    int64_t step = memory_step(w->g->cg->m->dims, &v->type, lane);
+    if (step < 2 || !w->cuts)
+        return step == 0 || step == 1;
+    w->cuts->strided = true;
+    return step <= MAX_STEP;
 }
 
 bool lanes_through_broadcast(LaneWalk *w, const Node *n, const int64_t *lane)
@@ -567,20 +597,51 @@ bool lanes_ok(LaneWalk *w, const Value *v, const int64_t *lane)
     if (w->budget-- <= 0)
         return false;
     if (group_operand(w->g, v) >= 0)
-        return operand_lanes_ok(v, lane);
+        return operand_lanes_ok(w, v, lane);
     if (v->def->op == OP_constant || v->def == w->g->anchor)
         return true;                                /* the anchor's result is given */
     const Movement *move = &movement_table[v->def->op];
     return (move->lanes ? move->lanes : lanes_through_broadcast)(w, v->def, lane);
 }
 
-bool group_lanes_ok_along(Group *g, const Value *v, int dim)
+static bool lanes_ok_along(Group *g, const Value *v, int dim, LaneCuts *cuts)
 {
     Dim size = v->type.dim[dim];
-    LaneWalk w = { g, 2000, dim_is_const(size) ? size->k : 0 };
+    LaneWalk w = { g, 2000, dim_is_const(size) ? size->k : 0, dim_const(g->cg->m->dims, 0), cuts };
     int64_t lane[MAX_RANK] = { 0 };
     lane[dim] = 1;
     return v->type.dtype != DT_str && lanes_ok(&w, v, lane);
+}
+
+bool group_lanes_ok_along(Group *g, const Value *v, int dim)
+{
+    return lanes_ok_along(g, v, dim, NULL);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const Dim x = *(const Dim *)a, y = *(const Dim *)b;
+    return (x->k > y->k) - (x->k < y->k);
+}
+
+/* Ascending; false: where they lie depends on the run, and nothing says in which order. */
+static bool sort_cuts(DimTable *dims, LaneCuts *c)
+{
+    bool fixed = true;
+    for (int i = 0; i < c->n; i++)
+        fixed = fixed && dim_is_const(c->at[i]);
+    if (fixed)
+        qsort(c->at, (size_t)c->n, sizeof *c->at, by_value);
+    for (int i = 1; !fixed && i < c->n; i++)
+        if (!dim_nonneg(dim_sub(dims, c->at[i], c->at[i - 1])))
+            return false;
+    return true;
+}
+
+bool group_lanes_cut(Group *g, const Value *v, int dim, LaneCuts *cuts)
+{
+    *cuts = (LaneCuts){ .n = 0 };
+    return lanes_ok_along(g, v, dim, cuts) && sort_cuts(g->cg->m->dims, cuts);
 }
 
 bool group_lanes_ok(Group *g, const Value *v)

@@ -5,6 +5,22 @@
 
 #include <string.h>
 
+/* After an op's operand was walked: what is known about lanes is again what was known at its result. */
+static void walk_back(LaneWalk *w, const LaneWalk *before)
+{
+    w->block = before->block;
+    w->shift = before->shift;
+}
+
+/* The index along the lanes crosses `at` between two columns. */
+static bool cut_at(LaneWalk *w, Dim at)
+{
+    if (!w->cuts || !w->shift || w->cuts->n == MAX_CUTS)
+        return false;
+    w->cuts->at[w->cuts->n++] = dim_sub(w->g->cg->m->dims, at, w->shift);
+    return true;
+}
+
 static LLVMValueRef load_transpose(Group *g, const Node *n, const Index *at, int lanes)
 {
     const int64_t *perm = NODE_ATTR(n, transpose)->perm.v;
@@ -44,80 +60,106 @@ static LLVMValueRef load_slice(Group *g, const Node *n, const Index *at, int lan
 static bool lanes_slice(LaneWalk *w, const Node *n, const int64_t *lane)
 {
     const Attr_slice *a = NODE_ATTR(n, slice);
-    int64_t in[MAX_RANK] = { 0 }, block = w->block;
+    int64_t in[MAX_RANK] = { 0 };
+    LaneWalk before = *w;
+    DimTable *dims = w->g->cg->m->dims;
     for (int d = 0; d < node_out(n)->type.rank; d++) {
         in[d] = lane[d] * a->steps.v[d];
-        if (lane[d] && !(block && a->steps.v[d] == 1 && dim_divides(w->g->cg->m->dims, a->starts.v[d], block)))
+        if (!lane[d])
+            continue;
+        if (!(w->block && a->steps.v[d] == 1 && dim_divides(dims, a->starts.v[d], w->block)))
             w->block = 0;
+        w->shift = w->shift && a->steps.v[d] == 1 ? dim_add(dims, w->shift, a->starts.v[d]) : NULL;
     }
     bool ok = lanes_ok(w, node_in(n, 0), in);
-    w->block = block;
+    walk_back(w, &before);
     return ok;
 }
 
-/* ---- reshape ---- */
+/* ---- reshape: runs of dims on both sides that hold the same elements ---- */
 
-/* How many of the last dims of two shapes have the same product, the fewest of `a` and then of `b`; all of both if no fewer do. */
-static void common_tail(DimTable *dims, int ra, const Dim *a, int rb, const Dim *b, int *na, int *nb)
+typedef struct Run { int to, to_end, from, from_end; } Run;
+
+/* The finest division of both shapes into runs of equal products, from the outside in. */
+static int reshape_runs(DimTable *dims, const Type *to, const Type *from, Run *run)
 {
-    Dim pa = dim_const(dims, 1), pb;
-    for (*na = 1; *na < ra; ++*na) {
-        pa = dim_mul(dims, pa, a[ra - *na]);
-        pb = dim_const(dims, 1);
-        for (*nb = 1; *nb <= rb; ++*nb) {
-            pb = dim_mul(dims, pb, b[rb - *nb]);
-            if (pa == pb)
-                return;
-        }
+    Dim have = dim_const(dims, 1), product[MAX_RANK + 1];
+    int n = 0, j = 0, done_to = 0, done_from = 0;
+    product[0] = have;
+    for (int k = 0; k < from->rank; k++)
+        product[k + 1] = dim_mul(dims, product[k], from->dim[k]);
+    for (int i = 1; i <= to->rank; i++) {
+        have = dim_mul(dims, have, to->dim[i - 1]);
+        int match = i == to->rank ? from->rank : -1;
+        for (int k = j; k <= from->rank && i < to->rank; k++)
+            match = product[k] == have ? k : match;
+        if (match < 0)
+            continue;
+        run[n++] = (Run){ done_to, i, done_from, match };
+        done_to = i;
+        done_from = j = match;
     }
-    *na = ra, *nb = rb;
+    return n;
 }
 
-/* The index of the operand, group by group of dims with the same product: so that sizes which both shapes have are not divided by. */
-static void map_reshape(Group *g, const Type *to, const LLVMValueRef *at, const Type *from, LLVMValueRef *in)
+/* The last dim of [begin, end) that is not of size 1, or -1. */
+static int innermost(const Type *t, int begin, int end)
 {
-    int rt = to->rank, rf = from->rank;
-    while (rt > 0 && rf > 0) {
-        int nt, nf;
-        common_tail(g->cg->m->dims, rt, to->dim, rf, from->dim, &nt, &nf);
-        rt -= nt, rf -= nf;
-        split_index(g, linear_offset(g, nt, to->dim + rt, at + rt), nf, from->dim + rf, in + rf);
-    }
-    while (rf > 0)                                  /* sizes of 1 that are left */
-        in[--rf] = cg_i64(g->cg, 0);
+    while (end > begin && dim_is(t->dim[end - 1], 1))
+        end--;
+    return end > begin ? end - 1 : -1;
 }
 
 static LLVMValueRef load_reshape(Group *g, const Node *n, const Index *at, int lanes)
 {
     const Type *from = &node_in(n, 0)->type, *to = &node_out(n)->type;
-    Index in = { .rank = from->rank };
-    map_reshape(g, to, at->v, from, in.v);
-    if (lanes > 1 && from->rank)                    /* lanes_reshape saw that they stay within the last dim */
-        in.lane[from->rank - 1] = at->lane[at->rank - 1];
+    Index in = index_new(g, from->rank);
+    Run run[MAX_RANK];
+    in.id = 0;
+    for (int i = 0, runs = reshape_runs(g->cg->m->dims, to, from, run); i < runs; i++) {
+        const Run *r = &run[i];
+        LLVMValueRef flat = linear_offset(g, r->to_end - r->to, to->dim + r->to, at->v + r->to);
+        split_index(g, flat, r->from_end - r->from, from->dim + r->from, in.v + r->from);
+        int mine = innermost(to, r->to, r->to_end), theirs = innermost(from, r->from, r->from_end);
+        if (lanes > 1 && mine >= 0 && theirs >= 0)          /* lanes_reshape saw that they stay within that dim */
+            in.lane[theirs] = at->lane[mine];
+    }
     return group_load(g, node_in(n, 0), &in, lanes);
 }
 
-/* Lanes run along the last dim of both: it is the same, or a part of the operand's. */
+/* Lanes run along the last dim of a run, on both sides: it is the same, or a part of the operand's. */
+static bool lanes_within_run(LaneWalk *w, const Type *to, const Type *from, const Run *r, const int64_t *lane, int64_t *in)
+{
+    int mine = innermost(to, r->to, r->to_end), theirs = innermost(from, r->from, r->from_end);
+    for (int d = r->to; d < r->to_end; d++)
+        if (lane[d] && d != mine && !dim_is(to->dim[d], 1))
+            return false;
+    if (mine < 0 || !lane[mine])
+        return true;
+    if (theirs < 0)
+        return false;
+    Dim size = to->dim[mine], whole = from->dim[theirs];
+    if (size != whole && !(dim_is_const(size) && size->k > 0 && dim_divides(w->g->cg->m->dims, whole, size->k)))
+        return false;
+    in[theirs] = lane[mine];
+    if (size != whole) {
+        w->block = size->k;
+        w->shift = NULL;
+    }
+    return true;
+}
+
 static bool lanes_reshape(LaneWalk *w, const Node *n, const int64_t *lane)
 {
     const Type *from = &node_in(n, 0)->type, *to = &node_out(n)->type;
     int64_t in[MAX_RANK] = { 0 };
-    int rank = to->rank;
-    for (int d = 0; d < rank - 1; d++)
-        if (lane[d])
-            return false;
-    if (!rank || !lane[rank - 1])
-        return true;
-    if (!from->rank)
-        return false;
-    Dim mine = from->dim[from->rank - 1], theirs = to->dim[rank - 1];
-    if (mine != theirs && !(dim_is_const(theirs) && theirs->k > 0 && dim_divides(w->g->cg->m->dims, mine, theirs->k)))
-        return false;
-    in[from->rank - 1] = lane[rank - 1];
-    int64_t block = w->block;
-    w->block = mine == theirs ? block : theirs->k;
-    bool ok = lanes_ok(w, node_in(n, 0), in);
-    w->block = block;
+    Run run[MAX_RANK];
+    LaneWalk before = *w;
+    bool ok = true;
+    for (int i = 0, runs = reshape_runs(w->g->cg->m->dims, to, from, run); ok && i < runs; i++)
+        ok = lanes_within_run(w, to, from, &run[i], lane, in);
+    ok = ok && lanes_ok(w, node_in(n, 0), in);
+    walk_back(w, &before);
     return ok;
 }
 
@@ -176,13 +218,32 @@ static LLVMValueRef load_concat(Group *g, const Node *n, const Index *at, int la
     return phi;
 }
 
-/* Along the axis all lanes must fall into one part: parts begin at multiples of the block that the lanes stay within. */
+/* Along the axis all lanes must fall into one part: parts begin at multiples of the block that the lanes stay within, or at cuts. */
+static bool lanes_along_concat(LaneWalk *w, const Node *n, const int64_t *lane)
+{
+    DimTable *dims = w->g->cg->m->dims;
+    int64_t axis = NODE_ATTR(n, concat)->axis;
+    LaneWalk before = *w;
+    bool ok = true, whole = w->block > 0;
+    Dim start = dim_const(dims, 0);
+    for (int i = 0; i < n->nin; i++)
+        whole = whole && dim_divides(dims, node_in(n, i)->type.dim[axis], w->block);
+    for (int i = 0; ok && i < n->nin; i++) {
+        ok = i == 0 || whole || (lane[axis] == 1 && cut_at(w, start));
+        w->shift = w->shift ? dim_sub(dims, before.shift, start) : NULL;
+        w->block = whole ? before.block : 0;
+        ok = ok && lanes_ok(w, node_in(n, i), lane);
+        walk_back(w, &before);
+        start = dim_add(dims, start, node_in(n, i)->type.dim[axis]);
+    }
+    return ok;
+}
+
 static bool lanes_concat(LaneWalk *w, const Node *n, const int64_t *lane)
 {
-    int64_t axis = NODE_ATTR(n, concat)->axis, block = w->block;
     bool ok = true;
-    for (int i = 0; ok && lane[axis] && i < n->nin; i++)
-        ok = block && dim_divides(w->g->cg->m->dims, node_in(n, i)->type.dim[axis], block);
+    if (lane[NODE_ATTR(n, concat)->axis])
+        return lanes_along_concat(w, n, lane);
     for (int i = 0; ok && i < n->nin; i++)
         ok = lanes_ok(w, node_in(n, i), lane);
     return ok;
@@ -255,13 +316,24 @@ static LLVMValueRef load_pad(Group *g, const Node *n, const Index *at, int lanes
     return phi;
 }
 
+/* Along a padded axis columns are cut where the operand begins and ends. */
 static bool lanes_pad(LaneWalk *w, const Node *n, const int64_t *lane)
 {
     const Attr_pad *a = NODE_ATTR(n, pad);
-    for (int d = 0; d < node_out(n)->type.rank; d++)
-        if (lane[d] && !(dim_is(a->before.v[d], 0) && dim_is(a->after.v[d], 0)))
-            return false;
-    return lanes_ok(w, node_in(n, 0), lane);
+    DimTable *dims = w->g->cg->m->dims;
+    LaneWalk before = *w;
+    bool constant = !a->mode || !strcmp(a->mode, "constant"), ok = true;
+    for (int d = 0; ok && d < node_out(n)->type.rank; d++) {
+        if (!lane[d] || (dim_is(a->before.v[d], 0) && dim_is(a->after.v[d], 0)))
+            continue;
+        ok = constant && lane[d] == 1 && cut_at(w, a->before.v[d]) && cut_at(w, dim_add(dims, a->before.v[d], node_in(n, 0)->type.dim[d]));
+        if (ok)
+            w->shift = dim_sub(dims, w->shift, a->before.v[d]);
+        w->block = 0;
+    }
+    ok = ok && lanes_ok(w, node_in(n, 0), lane);
+    walk_back(w, &before);
+    return ok;
 }
 
 const Movement movement_table[OP_count] = {

@@ -9,6 +9,8 @@ typedef struct LaneWalk {
     Group *g;
     int budget;                     /* values visited; deep sharing is answered with no */
     int64_t block;                  /* the lanes stay within [n*block, (n+1)*block) of the dim they run along, for some n; 0: not known */
+    Dim shift;                      /* index along that dim minus the column; NULL: not known */
+    LaneCuts *cuts;                 /* filled on the way; NULL: the caller cannot cut its columns, nor read with a stride */
 } LaneWalk;
 
 typedef struct Movement {

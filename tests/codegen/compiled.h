@@ -33,8 +33,8 @@ static inline ingot_tensor compiled_tensor(const Tensor *t)
 static inline void compiled_run(const char *so, int threads, const Tensor *x, const Tensor *want, float *to)
 {
     ingot_error err;
-    ingot_file *file;
-    ingot_context *ctx;
+    ingot_file *file = NULL;
+    ingot_context *ctx = NULL;
     ingot_tensor in = compiled_tensor(x), out = { .data = NULL };
     if (ingot_open(so, &file, &err) || ingot_context_new(ingot_file_model(file), &ctx, &err) || ingot_set_threads(ctx, threads, &err) ||
         ingot_run(ctx, &in, &out, &err))
@@ -45,9 +45,9 @@ static inline void compiled_run(const char *so, int threads, const Tensor *x, co
     ingot_close(file);
 }
 
-/* The module has one f32 input and gives y. Its passes run, it is compiled, and what it gives for x is the evaluator's result, within `tolerance` of
- * the largest element; one and three threads give the same bits. `opt` names target and level; output is set here. */
-static inline void compiled_check(Fix *f, Value *y, const Tensor *x, const char *pipeline, double tolerance)
+/* The module has one f32 input and gives y. Its passes run, it is compiled for the cpu (NULL: this machine's), and what it gives for x is the evaluator's
+ * result, within `tolerance` of the largest element; one and three threads give the same bits. */
+static inline void compiled_check_cpu(Fix *f, Value *y, const Tensor *x, const char *pipeline, double tolerance, const char *cpu)
 {
     Module *m = f->b.m;
     const Tensor *want = NULL;
@@ -61,7 +61,7 @@ static inline void compiled_check(Fix *f, Value *y, const Tensor *x, const char 
     if (!passes_run(m, &(PassOptions){ .pipeline = pipeline, .fuel = -1, .verify = true }))
         fail_msg("%s", f->d.all);
     close(mkstemp(so));
-    if (!compile_module(m, &(CompileOptions){ .output = so, .kind = OUT_SO, .opt_level = 2 }))
+    if (!compile_module(m, &(CompileOptions){ .output = so, .kind = OUT_SO, .opt_level = 2, .cpu = cpu }))
         fail_msg("%s", f->d.all);
     float *one = arena_alloc(f->a, sizeof *one * (size_t)want->count + 1), *three = arena_alloc(f->a, sizeof *one * (size_t)want->count + 1);
     compiled_run(so, 1, x, want, one);
@@ -74,6 +74,11 @@ static inline void compiled_check(Fix *f, Value *y, const Tensor *x, const char 
         if (!(fabs(tensor_get_f64(want, i) - (double)one[i]) <= tolerance * largest))
             fail_msg("element %d is %.9g, the evaluator says %.9g", (int)i, (double)one[i], tensor_get_f64(want, i));
     assert_memory_equal(one, three, sizeof *one * (size_t)want->count);
+}
+
+static inline void compiled_check(Fix *f, Value *y, const Tensor *x, const char *pipeline, double tolerance)
+{
+    compiled_check_cpu(f, y, x, pipeline, tolerance, NULL);
 }
 
 #endif
