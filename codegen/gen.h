@@ -156,6 +156,8 @@ typedef struct Beats {
 } Beats;
 
 typedef bool GenFn(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work);
+/* The owner's pool is a maximum of f32 of which it is known that the order of their bits is theirs. */
+bool pool_compares_bits(const Node *owner);
 GenFn gen_map, gen_pad, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose, gen_recurrent;
 
 /* gen_pad emits nothing and returns false where it does not apply: gen_map does. */

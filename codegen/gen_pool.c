@@ -9,6 +9,9 @@
  *                 windows    [. . .]
  *                                [. . .]         (width 3, stride 2)
  *                                    [. . .]
+ *
+ * Where a maximum is taken of what a relu gave, numbers are compared as unsigned integers: positive floats are in the same order as their bits, with NaN
+ * above all, as NaN wins. That is one instruction instead of five.
  */
 #include "gen.h"
 
@@ -32,6 +35,7 @@ typedef struct Pool {
     int first, last;                /* dim numbers of the first and the last of them */
     Reducer reducer;
     bool average;
+    bool by_bits;                   /* maxima of unrolled windows: as unsigned integers */
     /* of the row at hand */
     Index at;                       /* of the result: all but the position, and the channel */
     Window window[MAX_RANK];        /* per spatial axis but the last */
@@ -40,6 +44,36 @@ typedef struct Pool {
     int lanes;
     LLVMValueRef mask;
 } Pool;
+
+/* At least +0, or NaN, of either sign. */
+static bool is_positive(const Value *v, int depth)
+{
+    const Node *n = v->def;
+    double k;
+    bool all = true;
+    if (depth <= 0 || n->op == OP_relu || n->op == OP_fused)
+        return depth > 0 && (n->op == OP_relu || is_positive(node_in(graph_return(NODE_ATTR(n, fused)->body), 0), depth - 1));
+    if (value_scalar_f64(v, &k))
+        return k > 0;
+    if (n->op != OP_concat && n->op != OP_min && n->op != OP_reshape && n->op != OP_transpose && n->op != OP_slice &&
+        !(n->op == OP_pool && !strcmp(NODE_ATTR(n, pool)->kind, "max")))
+        return false;
+    for (int i = 0; all && i < n->nin; i++)
+        all = is_positive(node_in(n, i), depth - 1);
+    return all;
+}
+
+bool pool_compares_bits(const Node *owner)
+{
+    const Node *pool = owner->op == OP_pool ? owner : NULL;
+    if (owner->op == OP_fused)
+        FOR_EACH_NODE(n, NODE_ATTR(owner, fused)->body)
+            pool = n->op == OP_pool ? n : pool;
+    if (!pool || strcmp(NODE_ATTR(pool, pool)->kind, "max") || formula_compute_type(node_out(pool)->type.dtype) != DT_f32)
+        return false;
+    const Value *x = node_in(pool, 0);
+    return is_positive(owner == pool ? x : node_in(owner, (int)NODE_ATTR(x->def, input)->index), 6);
+}
 
 static int64_t kernel(const Pool *p, int i) { return p->attr->kernel.v[i]; }
 static int64_t stride(const Pool *p, int i) { return p->attr->strides.n ? p->attr->strides.v[i] : 1; }
@@ -85,6 +119,16 @@ static Window window_of(const Pool *p, int i, LLVMValueRef out)
 static LLVMValueRef reduce(const Pool *p, LLVMValueRef a, LLVMValueRef b)
 {
     return reducer_apply(p->g->cg, &p->reducer, a, b, p->lanes);
+}
+
+static LLVMValueRef reduce_unrolled(const Pool *p, LLVMValueRef a, LLVMValueRef b)
+{
+    Codegen *cg = p->g->cg;
+    LLVMTypeRef bits = cg_compute_type(cg, DT_u32, p->lanes);
+    if (!p->by_bits)
+        return reduce(p, a, b);
+    LLVMValueRef x = LLVMBuildBitCast(cg->b, a, bits, ""), y = LLVMBuildBitCast(cg->b, b, bits, "");
+    return LLVMBuildBitCast(cg->b, cg_primitive(cg, S_max, DT_u32, x, y, p->lanes), LLVMTypeOf(a), "");
 }
 
 static LLVMValueRef load(Pool *p, Index *at)
@@ -171,7 +215,7 @@ static void reduce_columns(Pool *p, int i, Index *at, LLVMValueRef start, int nc
     for (int c = 0; i == p->spatial - 1 && c < ncolumns; c++) {
         at->v[p->last] = LLVMBuildAdd(cg->b, start, cg_i64(cg, c * dilation(p, i)), "");
         LLVMValueRef v = load(p, at);
-        column[c] = column[c] ? reduce(p, column[c], v) : v;
+        column[c] = column[c] ? reduce_unrolled(p, column[c], v) : v;
     }
 }
 
@@ -186,7 +230,7 @@ static void pool_windows(Pool *p, LLVMValueRef position, int count)
     for (int w = 0; w < count; w++) {
         LLVMValueRef v = column[w * s];
         for (int tap = 1; tap < k; tap++)
-            v = reduce(p, v, column[w * s + tap]);
+            v = reduce_unrolled(p, v, column[w * s + tap]);
         finish(p, LLVMBuildAdd(cg->b, position, cg_i64(cg, w), ""), v, cg_i64(cg, all_taps(p)));
     }
 }
@@ -324,7 +368,7 @@ bool gen_pool(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     const Value *x = node_in(g->anchor, 0);
     bool average = !strcmp(attr->kind, "avg");
     Pool p = { .g = g, .attr = attr, .x = x, .result = &node_out(g->anchor)->type, .spatial = x->type.rank - 2, .first = attr->channels_last ? 1 : 2,
-               .reducer = reducer_of(g->cg, average ? "sum" : "max", x->type.dtype), .average = average };
+               .reducer = reducer_of(g->cg, average ? "sum" : "max", x->type.dtype), .average = average, .by_bits = pool_compares_bits(g->owner) };
     p.last = p.first + p.spatial - 1;
     int which[MAX_RANK];
     Dim dim[MAX_RANK + 1];

@@ -1,5 +1,5 @@
 /* kernel_key.c -- equal strings mean that one kernel function serves both nodes: same op, attributes, bodies, operand and result types, and the
- * same operands known at compile time (uniform constants become immediates, constant weights are read packed).
+ * same operands known at compile time (uniform constants become immediates, constant weights are read packed), the same known of what a pool reads.
  */
 #include "gen.h"
 #include "strbuf.h"
@@ -75,5 +75,7 @@ const char *kernel_key(Codegen *cg, const Node *n)
     add_operands(cg, &s, n);
     if (n->op == OP_fused)
         add_body(cg, &s, NODE_ATTR(n, fused)->body);
+    if (pool_compares_bits(n))
+        strbuf_add(&s, " by bits");
     return s.text;
 }
