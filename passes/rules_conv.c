@@ -1,5 +1,5 @@
-/* rules_conv.c -- rewrite rules around contractions: a scale or a shift per channel, which is what is left of a BatchNorm, goes into the weights and
- * the bias. The notation is in rules.h. Only constants are multiplied, so nothing is computed at run time that was not before.
+/* rules_conv.c -- rewrite rules around contractions and pools: a scale or a shift per channel, which is what is left of a BatchNorm, goes into the weights
+ * and the bias; a large maximum is taken along one axis after the other. The notation is in rules.h. Only constants are multiplied, so nothing is computed at run time that was not before.
  */
 #include <string.h>
 
@@ -292,6 +292,44 @@ static Value *build_scaled_rows(Match *x)
     return k ? mk_matmul(&x->b, IN(match_value(x, "x"), mk_mul(&x->b, w, along(x, k, 2, 0))), (Attr_matmul){ 0 }) : NULL;
 }
 
+/* ---- a maximum over a large window ---- */
+
+enum { LARGE_WINDOW = 25 };
+
+static Value *pool_along(Match *x, Value *v, const Attr_pool *a, int first, int end)
+{
+    int64_t kernel[MAX_RANK], strides[MAX_RANK], dilations[MAX_RANK], pads[2 * MAX_RANK];
+    int n = a->kernel.n;
+    for (int i = 0; i < n; i++) {
+        bool here = i >= first && i < end;
+        kernel[i] = here ? a->kernel.v[i] : 1;
+        strides[i] = here && a->strides.n ? a->strides.v[i] : 1;
+        dilations[i] = here && a->dilations.n ? a->dilations.v[i] : 1;
+        pads[i] = here && a->pads.n ? a->pads.v[i] : 0;
+        pads[n + i] = here && a->pads.n ? a->pads.v[n + i] : 0;
+    }
+    Attr_pool part = *a;
+    part.kernel = ints_copy(x->m, n, kernel);
+    part.strides = ints_copy(x->m, n, strides);
+    part.dilations = ints_copy(x->m, n, dilations);
+    part.pads = ints_copy(x->m, 2 * n, pads);
+    return mk_pool(&x->b, IN(v), part);
+}
+
+/* kh + kw elements instead of kh * kw. */
+static Value *build_max_by_axes(Match *x)
+{
+    const Attr_pool *a = NODE_ATTR(x->root, pool);
+    int last = a->kernel.n - 1;
+    int64_t before = 1;
+    for (int i = 0; i < last; i++)
+        before *= a->kernel.v[i] < LARGE_WINDOW ? a->kernel.v[i] : LARGE_WINDOW;
+    if (strcmp(a->kind, "max") || last < 1 || before < 2 || a->kernel.v[last] < 2 || before * a->kernel.v[last] < LARGE_WINDOW)
+        return NULL;
+    Value *v = pool_along(x, x->root->in[0].val, a, last, last + 1);
+    return v ? pool_along(x, v, a, 0, last) : NULL;
+}
+
 const Rule rules_conv[] = {
     { .name = "pad_conv", .pattern = "conv(...)", .build = build_conv_pads },
     { .name = "conv_add", .pattern = "add(conv:c!(...), $k)", .build = build_conv_bias },
@@ -303,5 +341,6 @@ const Rule rules_conv[] = {
     { .name = "conv_transpose_matmul", .pattern = "conv_transpose(...)", .build = build_conv_transpose_matmul },
     { .name = "matmul_mul", .pattern = "mul(matmul:p!(?x, $w), $k)", .build = build_scaled_columns },
     { .name = "mul_matmul", .pattern = "matmul(mul!(?x, $k), $w)", .build = build_scaled_rows },
+    { .name = "max_by_axes", .pattern = "pool(...)", .build = build_max_by_axes },
     { .name = NULL },
 };
