@@ -291,11 +291,10 @@ static void map_one_row(Group *g, const Value *v, MapSpace *s, Dim cols, LLVMVal
 
 /* The dims that rows are numbered by: all but that of the columns, and the last one where it is walked with them. */
 typedef struct Rows {
-    int n;
+    int n, outer;                   /* dims; the first `outer` number units, the others are looped over inside */
     int which[MAX_RANK];
     Dim dim[MAX_RANK];
-    Dim units, cost;                /* elements of all of these dims, or of all but the last; of what a unit holds */
-    bool inner;                     /* the last one is looped over inside a unit */
+    Dim units, cost;                /* cost: elements of a unit */
 } Rows;
 
 static Rows rows_of(DimTable *dims, const MapSpace *s)
@@ -309,48 +308,47 @@ static Rows rows_of(DimTable *dims, const MapSpace *s)
             r.which[r.n] = d;
             r.dim[r.n++] = s->dim[d];
         }
-    for (int i = 0; i + 1 < r.n; i++)
-        fixed *= dim_is_const(r.dim[i]) ? r.dim[i]->k : 1;
-    r.inner = r.n > 1 && fixed >= MANY_UNITS;
-    for (int i = 0; i < r.n - r.inner; i++)
-        r.units = dim_mul(dims, r.units, r.dim[i]);
-    if (r.inner)
-        r.cost = dim_mul(dims, r.cost, r.dim[r.n - 1]);
+    while (r.outer < r.n && fixed < MANY_UNITS) {
+        fixed *= dim_is_const(r.dim[r.outer]) ? r.dim[r.outer]->k : 1;
+        r.units = dim_mul(dims, r.units, r.dim[r.outer++]);
+    }
+    for (int i = r.outer; i < r.n; i++)
+        r.cost = dim_mul(dims, r.cost, r.dim[i]);
     return r;
 }
 
-static void map_row(Group *g, const Value *v, const MapSpace *s, const LLVMValueRef *index)
+/* Loops over rows[i..n) and the columns of each. */
+static void map_inner(Group *g, const Value *v, const MapSpace *s, const Rows *r, int i, LLVMValueRef *index)
 {
-    Dim cols = s->rank ? s->dim[s->column] : dim_const(g->cg->m->dims, 1);
-    emit_columns(g, v, s, index, cg_i64(g->cg, 0), group_dim(g, cols), linear_offset(g, s->rank, s->dim, index));
+    Codegen *cg = g->cg;
+    if (i == r->n) {
+        Dim cols = s->rank ? s->dim[s->column] : dim_const(cg->m->dims, 1);
+        emit_columns(g, v, s, index, cg_i64(cg, 0), group_dim(g, cols), linear_offset(g, s->rank, s->dim, index));
+        return;
+    }
+    Loop l = loop_begin(cg, cg_i64(cg, 0), group_dim(g, r->dim[i]), 1, "inner");
+    index[r->which[i]] = l.index;
+    map_inner(g, v, s, r, i + 1, index);
+    loop_end(cg, &l);
 }
 
 static void map_rows(Group *g, const Value *v, MapSpace *s, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
     Codegen *cg = g->cg;
-    DimTable *dims = cg->m->dims;
-    Dim cols = s->rank ? s->dim[s->column] : dim_const(dims, 1);
-    Rows r = rows_of(dims, s);
+    LLVMValueRef index[MAX_RANK], part[MAX_RANK];
+    Rows r = rows_of(cg->m->dims, s);
     if (!r.n) {
-        map_one_row(g, v, s, cols, begin, end, work);
+        map_one_row(g, v, s, s->rank ? s->dim[s->column] : r.units, begin, end, work);
         return;
     }
     *work = (Work){ r.units, r.cost };
-    LLVMValueRef index[MAX_RANK], part[MAX_RANK];
     for (int d = 0; d < s->rank; d++)
         index[d] = cg_i64(cg, 0);
     Loop l = loop_begin(cg, begin, end, 1, "row");
-    split_index(g, l.index, r.n - r.inner, r.dim, part);
-    for (int i = 0; i < r.n - r.inner; i++)
+    split_index(g, l.index, r.outer, r.dim, part);
+    for (int i = 0; i < r.outer; i++)
         index[r.which[i]] = part[i];
-    Loop k;
-    if (r.inner) {
-        k = loop_begin(cg, cg_i64(cg, 0), group_dim(g, r.dim[r.n - 1]), 1, "inner");
-        index[r.which[r.n - 1]] = k.index;
-    }
-    map_row(g, v, s, index);
-    if (r.inner)
-        loop_end(cg, &k);
+    map_inner(g, v, s, &r, r.outer, index);
     loop_end(cg, &l);
 }
 

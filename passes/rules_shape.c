@@ -207,6 +207,53 @@ static Value *build_one_reduce(Match *x)
     return mk_reduce_axes(&x->b, a->kind, match_value(x, "x"), n, axes);
 }
 
+/* ---- resize ---- */
+
+enum { MAX_REPEAT = 8 };
+
+/* How often every element is repeated along axis k; 0: it is not so simple. */
+static int64_t repeat_of(DimTable *dims, const Node *n, int k)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    Dim in = n->in[0].val->type.dim[k], out = node_out(n)->type.dim[k];
+    for (int64_t s = 1; s <= MAX_REPEAT; s++)
+        if (dim_mulk(dims, in, s) == out && (!a->scales.n || a->scales.v[k] == (double)s))
+            return s;
+    return 0;
+}
+
+/* Output o looks at input floor(o / s), whatever s. */
+static bool looks_below(const Attr_resize *a)
+{
+    bool half = !strcmp(a->coord, "half_pixel") || !strcmp(a->coord, "half_pixel_symmetric");
+    return !strcmp(a->mode, "nearest") && (half ? !strncmp(a->nearest, "round_", 6) : !strcmp(a->coord, "asymmetric") && !strcmp(a->nearest, "floor"));
+}
+
+/* [N, H, W, C] -> [N, H, 1, W, 1, C] -> [N, H, s, W, s, C] -> [N, H*s, W*s, C]. Only where channels have found their place: layouts know resize. */
+static Value *build_repeated(Match *x)
+{
+    const Node *n = x->root;
+    DimTable *dims = x->m->dims;
+    Value *v = n->in[0].val;
+    Dim apart[MAX_RANK], repeated[MAX_RANK];
+    int rank = 0, room = MAX_RANK - v->type.rank;
+    if (!(x->m->graph->props & GP_LAID_OUT) || !looks_below(NODE_ATTR(n, resize)) || node_in(n, 1) || node_in(n, 2))
+        return NULL;
+    for (int k = 0; k < v->type.rank; k++) {
+        int64_t s = repeat_of(dims, n, k);
+        if (!s || (s > 1 && room-- <= 0))
+            return NULL;
+        apart[rank] = repeated[rank] = v->type.dim[k];
+        rank++;
+        if (s > 1) {
+            apart[rank] = dim_const(dims, 1);
+            repeated[rank++] = dim_const(dims, s);
+        }
+    }
+    v = mk_expand_to(&x->b, mk_reshape_to(&x->b, v, rank, apart), rank, repeated);
+    return mk_reshape_to(&x->b, v, node_out(n)->type.rank, node_out(n)->type.dim);
+}
+
 const Rule rules_shape[] = {
     { .name = "reshape_identity", .pattern = "reshape(?x)", .replacement = "?x" },
     { .name = "reshape_reshape", .pattern = "reshape:r(reshape(?x))", .replacement = "reshape:r(?x)" },
@@ -225,5 +272,6 @@ const Rule rules_shape[] = {
     { .name = "gather_constant", .pattern = "gather(?x, $i)", .build = build_slice_of_gather },
     { .name = "reduce_nothing", .pattern = "reduce(?x)", .replacement = "?x" },
     { .name = "reduce_reduce", .pattern = "reduce(reduce:r!(?x))", .build = build_one_reduce },
+    { .name = "resize_repeat", .pattern = "resize(...)", .build = build_repeated },
     { .name = NULL },
 };

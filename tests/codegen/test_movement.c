@@ -144,6 +144,23 @@ static void check_all(const char *cpu)
 }
 
 static void on_this_machine(void **state) { (void)state; check_all(NULL); }
+/* The rules turn it into movement; the evaluator's reference is the operator itself. */
+static void repeated_elements(void **state)
+{
+    static const char *const coord[] = { "asymmetric", "half_pixel", "half_pixel" }, *const nearest[] = { "floor", "round_prefer_floor", "round_prefer_ceil" };
+    for (int i = 0; i < 3; i++) {
+        fix_setup(state);
+        Fix *f = *state;
+        const double scales[] = { 1, 2, 3, 1 };
+        Attr_resize a = { .shape = fix_dims(f, "N,10,18,20"), .scales = floats_copy(f->b.m, 4, scales), .mode = "nearest", .coord = coord[i], .nearest = nearest[i],
+                          .channels_last = true };
+        Value *x = fix_input(f, DT_f32, "N,5,6,20"), *y = mk_resize(&f->b, IN(x), a);
+        y = mk_concat(&f->b, IN(y, y), (Attr_concat){ .axis = 3 });
+        compiled_check(f, y, compiled_random(f->a, 4, (int64_t[]){ 2, 5, 6, 20 }, 9), "rules,dce,fuse,plan", 0);
+        fix_teardown(state);
+    }
+}
+
 #ifdef __x86_64__
 static void without_masks(void **state) { (void)state; check_all("x86-64"); }
 #endif
@@ -151,7 +168,7 @@ static void without_masks(void **state) { (void)state; check_all("x86-64"); }
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_this_machine),
+        cmocka_unit_test(on_this_machine), cmocka_unit_test(repeated_elements),
 #ifdef __x86_64__
         cmocka_unit_test(without_masks),
 #endif
