@@ -152,7 +152,7 @@ static void repeated_elements(void **state)
         fix_setup(state);
         Fix *f = *state;
         const double scales[] = { 1, 2, 3, 1 };
-        Attr_resize a = { .shape = fix_dims(f, "N,10,18,20"), .scales = floats_copy(f->b.m, 4, scales), .mode = "nearest", .coord = coord[i], .nearest = nearest[i],
+        Attr_resize a = { .shape = fix_dims(f, "N,10,18,20"), .scales = { 4, scales }, .mode = "nearest", .coord = coord[i], .nearest = nearest[i],
                           .channels_last = true };
         Value *x = fix_input(f, DT_f32, "N,5,6,20"), *y = mk_resize(&f->b, IN(x), a);
         y = mk_concat(&f->b, IN(y, y), (Attr_concat){ .axis = 3 });
