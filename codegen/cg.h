@@ -150,10 +150,13 @@ void cg_prefetch(Codegen *cg, LLVMValueRef address, bool first_level);
 
 /* ---- gen_kernel.c: KERNEL ops ---- */
 
-/* What the caller lends a kernel: scratch memory, threads (ingot_parallel_for and its pool), an image decoder; each may be null. */
-typedef struct KernelMeans { LLVMValueRef scratch, share, pool, decode_image; } KernelMeans;
+/* What the caller lends a kernel: scratch memory, threads (ingot_parallel_for and its pool), an image decoder, and what lasts until the run ends; each
+ * may be null. */
+typedef struct KernelMeans { LLVMValueRef scratch, share, pool, decode_image, memory; } KernelMeans;
 /* Emits, inside NAME_run, the call of k_<op>: builds KCall, KTensor arrays and attribute words on the stack. data: pointers to operands (NULL where absent)
  * then results. Data-sized results: their actual dims are written to the symbols. Returns the i32 status. */
 LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, const LLVMValueRef *data, KernelMeans means);
+/* k_export: the output (an ingot_tensor that is described already) gets memory of its own, with all that the value points to. */
+LLVMValueRef gen_export_call(Codegen *cg, LLVMValueRef value, LLVMValueRef output, LLVMValueRef memory);
 
 #endif

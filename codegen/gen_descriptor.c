@@ -51,6 +51,14 @@ static Symbols input_symbols(Codegen *cg)
     return s;
 }
 
+static LLVMValueRef container_port(Codegen *cg, const Type *t, const char *name)
+{
+    int32_t code = t->kind == TY_SEQUENCE ? INGOT_SEQUENCE : t->kind == TY_OPTIONAL ? INGOT_OPTIONAL : INGOT_MAP;
+    LLVMValueRef dim = cg_i64(cg, 0), said = text(cg, type_print(cg->m, cg->arena, t));
+    LLVMValueRef f[] = { text(cg, name), word(cg, code), word(cg, 1), array(cg, cg->i64, 1, &dim, "dims"), array(cg, cg->ptr, 1, &said, "dim_text") };
+    return LLVMConstStructInContext(cg->llvm, f, 5, false);
+}
+
 static LLVMValueRef port(Codegen *cg, const Symbols *sym, const Value *v, const char *name)
 {
     const Type *t = &v->type;
@@ -61,6 +69,8 @@ static LLVMValueRef port(Codegen *cg, const Symbols *sym, const Value *v, const 
         dim[d] = cg_i64(cg, code);
         said[d] = text(cg, dim_print(cg->m->dims, cg->arena, x));
     }
+    if (t->kind != TY_TENSOR)
+        return container_port(cg, t, name);
     LLVMValueRef f[] = { text(cg, name), word(cg, dtype_table[t->dtype].onnx), word(cg, t->rank), array(cg, cg->i64, t->rank, dim, "dims"),
                          array(cg, cg->ptr, t->rank, said, "dim_text") };
     return LLVMConstStructInContext(cg->llvm, f, 5, false);
@@ -103,12 +113,15 @@ static LLVMValueRef dims_function(Codegen *cg, const Symbols *sym, const Node *r
 {
     LLVMValueRef state, fn = symbol_function(cg, "output_dims", cg->void_t, 2, sym, &state);
     int at = 0;
-    for (int i = 0; i < ret->nin; i++)
-        for (int d = 0; d < node_in(ret, i)->type.rank; d++, at++) {
-            Dim x = node_in(ret, i)->type.dim[d];
-            LLVMValueRef v = dim_from_data(cg->m->dims, x) ? cg_i64(cg, -1) : cg_dim(cg, state, x), k = cg_i64(cg, at);
+    for (int i = 0; i < ret->nin; i++) {
+        const Type *t = &node_in(ret, i)->type;
+        bool tensor = t->kind == TY_TENSOR;
+        for (int d = 0; d < (tensor ? t->rank : 1); d++, at++) {
+            Dim x = tensor ? t->dim[d] : NULL;
+            LLVMValueRef v = !x || dim_from_data(cg->m->dims, x) ? cg_i64(cg, -1) : cg_dim(cg, state, x), k = cg_i64(cg, at);
             LLVMBuildStore(cg->b, v, LLVMBuildGEP2(cg->b, cg->i64, LLVMGetParam(fn, 1), &k, 1, ""));
         }
+    }
     LLVMBuildRetVoid(cg->b);
     return fn;
 }

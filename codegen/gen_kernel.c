@@ -121,12 +121,41 @@ static void read_sizes(const KernelCall *k, LLVMValueRef out)
         }
 }
 
+/* KTensor and KCall of kernel.h. */
+static void define_types(KernelCall *k)
+{
+    LLVMTypeRef p = k->cg->ptr, w = k->cg->i32;
+    k->tensor_type = LLVMStructTypeInContext(k->cg->llvm, (LLVMTypeRef[]){ p, w, w, p }, 4, false);
+    k->call_type = LLVMStructTypeInContext(k->cg->llvm, (LLVMTypeRef[]){ p, p, p, p, w, w, p, p, p, p }, 10, false);
+}
+
+static LLVMValueRef call_with(const KernelCall *k, LLVMValueRef fn, const LLVMValueRef *field, unsigned n)
+{
+    Codegen *cg = k->cg;
+    LLVMValueRef call = cg_variable(cg, LLVMGetUndef(k->call_type));
+    for (unsigned i = 0; i < n; i++)
+        set_field(cg, k->call_type, call, i, field[i]);
+    return LLVMBuildCall2(cg->b, LLVMFunctionType(cg->i32, &cg->ptr, 1, false), fn, &call, 1, "status");
+}
+
+LLVMValueRef gen_export_call(Codegen *cg, LLVMValueRef value, LLVMValueRef output, LLVMValueRef memory)
+{
+    KernelCall k = { .cg = cg };
+    define_types(&k);
+    LLVMValueRef fn = cg_kernel_function(cg, "k_export"), null = LLVMConstNull(cg->ptr);
+    if (!fn)
+        return NULL;
+    LLVMValueRef in = tensor_list(&k, 1), out = tensor_list(&k, 1);
+    set_field(cg, k.tensor_type, in, KT_DATA, value);
+    set_field(cg, k.tensor_type, out, KT_DATA, output);
+    LLVMValueRef field[] = { in, out, null, null, k32(cg, 1), k32(cg, 1), null, null, null, memory };
+    return call_with(&k, fn, field, sizeof field / sizeof *field);
+}
+
 LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, const LLVMValueRef *data, KernelMeans means)
 {
     KernelCall k = { .cg = cg, .n = n, .context = context };
-    LLVMTypeRef p = cg->ptr;
-    k.tensor_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, cg->i32, cg->i32, p }, 4, false);
-    k.call_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, p, p, p, cg->i32, cg->i32, p, p, p }, 9, false);
+    define_types(&k);
     LLVMValueRef fn = cg_kernel_function(cg, arena_printf(cg->arena, "k_%s", op_name(n->op)));
     if (!fn) {
         diag_error(cg->m->diag, n->loc, "%s has no code for %s in this compiler", op_name(n->op), cg->target.family);
@@ -141,11 +170,8 @@ LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, c
     for (int i = 0; i < n->nout; i++)
         set_tensor(&k, tensor_at(&k, out, i), &n->out[i], data[n->nin + i], true);
     LLVMValueRef field[] = { in, out, words(&k, attr.n, attr.v, false), means.scratch, k32(cg, n->nin), k32(cg, n->nout),
-                             means.share, means.pool, means.decode_image };
-    LLVMValueRef call = cg_variable(cg, LLVMGetUndef(k.call_type));
-    for (unsigned i = 0; i < sizeof field / sizeof *field; i++)
-        set_field(cg, k.call_type, call, i, field[i]);
-    LLVMValueRef status = LLVMBuildCall2(cg->b, LLVMFunctionType(cg->i32, &p, 1, false), fn, &call, 1, "status");
+                             means.share, means.pool, means.decode_image, means.memory };
+    LLVMValueRef status = call_with(&k, fn, field, sizeof field / sizeof *field);
     read_sizes(&k, out);
     return status;
 }

@@ -63,13 +63,13 @@ static void replace_memory(LoopGen *l, const Value *v, LLVMValueRef fresh)
 /* Sizes of state i as `from` has them. They are computed before any is stored: they may mention what is about to change. */
 static void take_sizes(LoopGen *l, int i, const Type *from, LLVMValueRef *size)
 {
-    for (int k = 0; k < from->rank; k++)
+    for (int k = 0; from->kind == TY_TENSOR && k < from->rank; k++)
         size[k] = loop_size(l->n, loop_at(i, k)) ? dim_now(l, from->dim[k]) : NULL;
 }
 
-static void put_sizes(LoopGen *l, int i, int rank, LLVMValueRef *size)
+static void put_sizes(LoopGen *l, int i, const Type *from, LLVMValueRef *size)
 {
-    for (int k = 0; k < rank; k++)
+    for (int k = 0; from->kind == TY_TENSOR && k < from->rank; k++)
         if (size[k])
             LLVMBuildStore(l->r->cg->b, size[k], run_symbol_slot(l->r, loop_size(l->n, loop_at(i, k))->k));
 }
@@ -94,7 +94,7 @@ static void start_states(LoopGen *l)
         const Value *from = node_in(l->n, 2 + i);
         take_sizes(l, i, &from->type, size);
         set_state(l, i, from);
-        put_sizes(l, i, from->type.rank, size);
+        put_sizes(l, i, &from->type, size);
     }
 }
 
@@ -131,7 +131,7 @@ static void next_states(LoopGen *l)
     for (int i = (int)l->a->states; i-- > 0;)           /* the last user of a value that is returned twice must not find it gone */
         next_state(l, i);
     for (int i = 0; i < l->a->states; i++)
-        put_sizes(l, i, node_in(l->ret, 1 + i)->type.rank, size[i]);
+        put_sizes(l, i, &node_in(l->ret, 1 + i)->type, size[i]);
 }
 
 /* ---- slices ---- */

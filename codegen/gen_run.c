@@ -84,9 +84,28 @@ static LLVMValueRef equals(Run *r, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildICmp(r->cg->b, LLVMIntEQ, a, b, "");
 }
 
+static int32_t container_code(const Type *t)
+{
+    return t->kind == TY_SEQUENCE ? INGOT_SEQUENCE : t->kind == TY_OPTIONAL ? INGOT_OPTIONAL : INGOT_MAP;
+}
+
+/* What is in a container is looked at when it is taken out. */
+static void check_container(Run *r, const Value *v, int i)
+{
+    Codegen *cg = r->cg;
+    LLVMValueRef tensor = tensor_at(r, CALL_INPUT, i), code = LLVMConstInt(cg->i32, (unsigned)container_code(&v->type), false);
+    LLVMValueRef ok = LLVMBuildAnd(cg->b, equals(r, field(r, r->tensor_type, tensor, TENSOR_DTYPE, cg->i32), code),
+                                   equals(r, field(r, r->tensor_type, tensor, TENSOR_STRIDE, cg->ptr), LLVMConstNull(cg->ptr)), "");
+    run_require(r, ok, INGOT_ERR_ARGUMENT, arena_printf(cg->arena, "input '%s': %s is needed", v->name ? v->name : "", type_print(cg->m, cg->arena, &v->type)));
+}
+
 static void check_input(Run *r, const Value *v, int i, bool *known)
 {
     Codegen *cg = r->cg;
+    if (v->type.kind != TY_TENSOR) {
+        check_container(r, v, i);
+        return;
+    }
     const Type *t = &v->type;
     const char *name = v->name ? v->name : "", *want = type_print(cg->m, cg->arena, t);
     LLVMValueRef tensor = tensor_at(r, CALL_INPUT, i);
@@ -187,12 +206,28 @@ static void open_output(Run *r, int i)
     r->output_ready[i] = true;
 }
 
+static bool is_exported(const Value *v)
+{
+    return v->type.kind != TY_TENSOR || v->type.dtype == DT_str;
+}
+
+/* An output that points to more memory gets a block for itself and all of that. */
+static void export_output(Run *r, int i)
+{
+    Codegen *cg = r->cg;
+    LLVMValueRef status = gen_export_call(cg, run_pointer(r, r->outputs[i]), tensor_at(r, CALL_OUTPUT, i), r->memory);
+    const char *name = r->outputs[i]->name ? r->outputs[i]->name : "";
+    if (status)
+        run_require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), INGOT_ERR_MEMORY, arena_printf(cg->arena, "output '%s': out of memory", name));
+}
+
 static void describe_output(Run *r, int i)
 {
     Codegen *cg = r->cg;
     const Type *t = &r->outputs[i]->type;
     LLVMValueRef tensor = tensor_at(r, CALL_OUTPUT, i);
-    LLVMBuildStore(cg->b, LLVMConstInt(cg->i32, (unsigned)dtype_table[t->dtype].onnx, false), LLVMBuildStructGEP2(cg->b, r->tensor_type, tensor, TENSOR_DTYPE, ""));
+    int32_t code = t->kind == TY_TENSOR ? dtype_table[t->dtype].onnx : container_code(t);
+    LLVMBuildStore(cg->b, LLVMConstInt(cg->i32, (unsigned)code, false), LLVMBuildStructGEP2(cg->b, r->tensor_type, tensor, TENSOR_DTYPE, ""));
     LLVMBuildStore(cg->b, LLVMConstInt(cg->i32, (unsigned)t->rank, false), LLVMBuildStructGEP2(cg->b, r->tensor_type, tensor, TENSOR_RANK, ""));
     for (int d = 0; d < t->rank; d++)
         LLVMBuildStore(cg->b, cg_dim(cg, r->state, t->dim[d]), dim_slot(r, tensor, d));
@@ -210,7 +245,10 @@ static LLVMValueRef storage_pointer(Run *r, const Storage *s, const Value *v)
     Codegen *cg = r->cg;
     switch (s->kind) {
     case ST_ARENA: return cg_gep_bytes(cg, r->workspace, cg_dim(cg, r->state, s->offset));
-    case ST_INPUT: return field(r, r->tensor_type, tensor_at(r, CALL_INPUT, s->index), TENSOR_DATA, cg->ptr);
+    case ST_INPUT:
+        if (v->type.kind != TY_TENSOR)
+            return tensor_at(r, CALL_INPUT, s->index);
+        return field(r, r->tensor_type, tensor_at(r, CALL_INPUT, s->index), TENSOR_DATA, cg->ptr);
     case ST_OUTPUT: return cg_get(cg, r->output[s->index]);
     case ST_CONST: return cg_constant_data(cg, value_constant(v));
     case ST_ALIAS: return storage_pointer(r, &s->of->storage, s->of);
@@ -434,8 +472,9 @@ static void call_irregular(Run *r, const Node *n)
     for (int i = 0; i < n->nout; i++)
         data[n->nin + i] = run_pointer(r, &n->out[i]);
     bool image = n->op == OP_image_size || n->op == OP_image_decode;
+    LLVMValueRef null = LLVMConstNull(cg->ptr);
     KernelMeans means = { scratch_pointer(r, n), call_field(r, CALL_PARALLEL_FOR, cg->ptr), call_field(r, CALL_POOL, cg->ptr),
-                          image ? image_decoder(r, n) : LLVMConstNull(cg->ptr) };
+                          image ? image_decoder(r, n) : null, r->memory ? r->memory : null };
     LLVMValueRef status = gen_kernel_call(cg, n, r->state, data, means);
     if (!status)
         return;
@@ -516,11 +555,37 @@ static void run_if(Run *r, const Node *n)
     branch_end(cg, &b);
 }
 
+/* The file has the bytes of all strings in a row, and where each begins; the pointers are made here. */
+static void run_constant(Run *r, const Node *n)
+{
+    Codegen *cg = r->cg;
+    const Tensor *t = node_out(n)->type.dtype == DT_str ? tensor_dense(cg->arena, NODE_ATTR(n, constant)->value) : NULL;
+    if (!t)
+        return;
+    int64_t ends = t->count + 1, bytes = 0;
+    const ingot_string *s = t->data;
+    Tensor *offset = tensor_new(cg->arena, DT_i64, 1, &ends);
+    for (int64_t i = 0; i < t->count; bytes += (int64_t)s[i++].bytes)
+        ((int64_t *)(uintptr_t)offset->data)[i] = bytes;
+    ((int64_t *)(uintptr_t)offset->data)[t->count] = bytes;
+    Tensor *text = tensor_new(cg->arena, DT_u8, 1, &bytes);
+    for (int64_t i = 0; i < t->count; i++)
+        memcpy((char *)(uintptr_t)text->data + ((const int64_t *)offset->data)[i], s[i].u.data, s[i].bytes);
+    LLVMValueRef base = cg_constant_data(cg, text), at = cg_constant_data(cg, offset), to = run_pointer(r, node_out(n));
+    Loop l = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, t->count), 1, "string");
+    LLVMValueRef from = LLVMBuildLoad2(cg->b, cg->i64, cg_gep(cg, at, DT_i64, l.index), "");
+    LLVMValueRef end = LLVMBuildLoad2(cg->b, cg->i64, cg_gep(cg, at, DT_i64, LLVMBuildAdd(cg->b, l.index, cg_i64(cg, 1), "")), "");
+    LLVMValueRef element = cg_gep(cg, to, DT_str, l.index), address = LLVMBuildPtrToInt(cg->b, cg_gep_bytes(cg, base, from), cg->i64, "");
+    LLVMBuildStore(cg->b, address, element);            /* zero-extended: `pad` of ingot_string */
+    LLVMBuildStore(cg->b, LLVMBuildSub(cg->b, end, from, ""), cg_gep_bytes(cg, element, cg_i64(cg, 8)));
+    loop_end(cg, &l);
+}
+
 typedef void RunFn(Run *r, const Node *n);
 static void run_nothing(Run *r, const Node *n) { (void)r; (void)n; }
 
 static RunFn *const runner[OP_count] = {
-    [OP_input] = run_nothing, [OP_constant] = run_nothing, [OP_return] = run_nothing, [OP_reshape] = run_nothing,
+    [OP_input] = run_nothing, [OP_constant] = run_constant, [OP_return] = run_nothing, [OP_reshape] = run_nothing,
     [OP_from_dims] = run_from_dims, [OP_bind] = run_bind, [OP_check] = run_check, [OP_if] = run_if,
     [OP_loop] = run_loop,
 };
@@ -548,10 +613,66 @@ static void define_types(Run *r)
     r->call_type = LLVMStructTypeInContext(cg->llvm, (LLVMTypeRef[]){ p, p, p, cg->i64, p, p, p, p, p, p, cg->i64, p }, 12, false);
 }
 
+/* ---- what kernels keep until the run ends ---- */
+
+enum { MEMORY_ALLOCATE, MEMORY_CTX, MEMORY_BLOCKS, MEMORY_FIELDS };     /* KMemory of kernel.h */
+
+static LLVMValueRef memory_field(Run *r, int i)
+{
+    LLVMValueRef at = cg_i64(r->cg, i);
+    return LLVMBuildGEP2(r->cg->b, r->cg->ptr, r->memory, &at, 1, "");
+}
+
+static bool graph_keeps(const Graph *g)
+{
+    FOR_EACH_NODE(n, g) {
+        const OpInfo *op = &op_table[n->op];
+        if (op->flags & OPF_KEEP)
+            return true;
+        for (int i = 0; i < op->nattr; i++) {
+            const Graph *nested = op->attr[i].kind == AK_graph ? *(Graph *const *)(const void *)((const char *)n->attrs + op->attr[i].offset) : NULL;
+            if (nested && graph_keeps(nested))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void open_memory(Run *r)
+{
+    Codegen *cg = r->cg;
+    bool needed = graph_keeps(cg->m->graph);
+    for (int i = 0; i < r->noutputs; i++)
+        needed |= is_exported(r->outputs[i]);
+    if (!needed)
+        return;
+    r->memory = cg_variable(cg, LLVMConstNull(LLVMArrayType2(cg->ptr, MEMORY_FIELDS)));
+    LLVMBuildStore(cg->b, call_field(r, CALL_ALLOCATE, cg->ptr), memory_field(r, MEMORY_ALLOCATE));
+    LLVMBuildStore(cg->b, call_field(r, CALL_ALLOC_CTX, cg->ptr), memory_field(r, MEMORY_CTX));
+}
+
+static void release_kept(Run *r)
+{
+    Codegen *cg = r->cg;
+    if (!r->memory)
+        return;
+    LLVMBasicBlockRef head = cg_block(cg, "kept"), body = cg_block(cg, "block"), done = cg_block(cg, "released");
+    LLVMBuildBr(cg->b, head);
+    LLVMPositionBuilderAtEnd(cg->b, head);
+    LLVMValueRef block = LLVMBuildLoad2(cg->b, cg->ptr, memory_field(r, MEMORY_BLOCKS), "");
+    LLVMBuildCondBr(cg->b, equals(r, block, LLVMConstNull(cg->ptr)), done, body);
+    LLVMPositionBuilderAtEnd(cg->b, body);
+    LLVMBuildStore(cg->b, LLVMBuildLoad2(cg->b, cg->ptr, block, ""), memory_field(r, MEMORY_BLOCKS));   /* its first word is the next one */
+    run_release(r, block);
+    LLVMBuildBr(cg->b, head);
+    LLVMPositionBuilderAtEnd(cg->b, done);
+}
+
 static void release_heap(Run *r)
 {
     for (int i = 0; i < r->cg->m->nheap; i++)
         run_release(r, cg_get(r->cg, r->heap[i]));
+    release_kept(r);
 }
 
 /* Copy the sentence into the caller's buffer, cut to its size. */
@@ -601,6 +722,7 @@ static bool open_run(Run *r, Codegen *cg)
     }
     for (int i = 0; i < cg->m->nheap; i++)
         r->heap[i] = cg_variable(cg, LLVMConstNull(cg->ptr));
+    open_memory(r);
     return true;
 }
 
@@ -626,13 +748,16 @@ bool gen_module(Codegen *cg)
     check_sizes(&r);
     check_workspace(&r);
     for (int i = 0; i < r.noutputs; i++)            /* those whose size is known by now */
-        if (!dim_from_data(cg->m->dims, type_bytes_dim(cg->m, &r.outputs[i]->type)))
+        if (!is_exported(r.outputs[i]) && !dim_from_data(cg->m->dims, type_bytes_dim(cg->m, &r.outputs[i]->type)))
             open_output(&r, i);
     run_graph(&r, cg->m->graph);
     if (cg->opt->profile)
         profile_mark(&r, cg->opt->profile->n);
-    for (int i = 0; i < r.noutputs; i++)
+    for (int i = 0; i < r.noutputs; i++) {
         describe_output(&r, i);
+        if (is_exported(r.outputs[i]))
+            export_output(&r, i);
+    }
     release_heap(&r);
     LLVMBuildRet(cg->b, LLVMConstInt(cg->i32, INGOT_OK, false));
     LLVMPositionBuilderAtEnd(cg->b, r.fail);

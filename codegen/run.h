@@ -16,6 +16,7 @@ typedef struct Run {
     Value **outputs;                        /* what main's return lists */
     bool *output_ready;
     int depth;                              /* of loops around what is being emitted */
+    LLVMValueRef memory;                    /* variable: what kernels keep (KMemory of kernel.h); NULL if none does */
 } Run;
 
 /* Continue only if ok; else fail with this status and sentence. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "driver.h"
+#include "eval.h"
 
 _Static_assert((int)MAX_RANK == (int)INGOT_MAX_RANK, "the IR and the model interface allow the same ranks");
 
@@ -24,9 +25,24 @@ static int64_t port_dim(const DimTable *t, Dim d)
     return -1 - symbol_number(t, dim_symbol_count(t));
 }
 
+int32_t container_code(TypeKind kind)
+{
+    return kind == TY_SEQUENCE ? INGOT_SEQUENCE : kind == TY_OPTIONAL ? INGOT_OPTIONAL : INGOT_MAP;
+}
+
+static ingot_port describe_container(Module *m, const Type *type, const char *name)
+{
+    int64_t *dim = ARENA_NEW(m->arena, int64_t);
+    const char **text = ARENA_NEW(m->arena, const char *);
+    *text = type_print(m, m->arena, type);
+    return (ingot_port){ .name = name ? name : "", .dtype = container_code(type->kind), .rank = 1, .dim = dim, .dim_text = text };
+}
+
 static ingot_port describe_port(Module *m, const Type *type, const char *name)
 {
-    ingot_port p = { .name = name ? name : "", .dtype = dtype_table[type->dtype].onnx, .rank = type->kind == TY_TENSOR ? type->rank : 0 };
+    if (type->kind != TY_TENSOR)
+        return describe_container(m, type, name);
+    ingot_port p = { .name = name ? name : "", .dtype = dtype_table[type->dtype].onnx, .rank = type->rank };
     int64_t *dim = ARENA_ARRAY(m->arena, int64_t, p.rank + 1);
     const char **text = ARENA_ARRAY(m->arena, const char *, p.rank + 1);
     for (int i = 0; i < p.rank; i++) {
@@ -82,6 +98,11 @@ const ingot_model *describe_module(Module *m)
 
 const Tensor *tensor_of_runtime(Arena *a, const ingot_tensor *t)
 {
+    if (t->dtype >= INGOT_SEQUENCE) {
+        Tensor *c = eval_container(a);
+        memcpy((void *)(uintptr_t)c->data, t, sizeof *t);
+        return c;
+    }
     Tensor *x = ARENA_NEW(a, Tensor);
     x->dtype = dtype_from_onnx(t->dtype);
     x->rank = t->rank;

@@ -85,6 +85,7 @@ bool pipeline_temporary(const char *model, const BuildOptions *o, ScratchDir *s,
 /* Ports and symbols of the main graph, in m's arena; without functions. */
 const ingot_model *describe_module(Module *m);
 /* Convert, borrowing the data; a splat is written out in the arena. */
+int32_t container_code(TypeKind kind);                              /* INGOT_SEQUENCE... */
 const Tensor *tensor_of_runtime(Arena *a, const ingot_tensor *t);
 ingot_tensor tensor_to_runtime(Arena *a, const Tensor *t);
 

@@ -31,6 +31,9 @@ int evaluator_run(void *self, const ingot_tensor *in, ingot_tensor *out, ingot_e
     if (!ok)
         return report(e->m->diag, err);
     for (int i = 0; i < nout; i++)
-        out[i] = tensor_to_runtime(e->results, results[i]);
+        if (node_in(graph_return(e->m->graph), i)->type.kind == TY_TENSOR)
+            out[i] = tensor_to_runtime(e->results, results[i]);
+        else
+            memcpy(&out[i], results[i]->data, sizeof out[i]);
     return INGOT_OK;
 }

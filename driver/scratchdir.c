@@ -1,6 +1,6 @@
 /* scratchdir.c -- a folder for files that live as long as one command. */
-#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +19,17 @@ bool scratchdir_make(ScratchDir *s)
     return false;
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *place)
+{
+    (void)st, (void)kind, (void)place;
+    remove(path);
+    return 0;
+}
+
 void scratchdir_remove(ScratchDir *s)
 {
-    DIR *dir = s->path[0] ? opendir(s->path) : NULL;
-    char file[1024];
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        snprintf(file, sizeof file, "%s/%s", s->path, e->d_name);
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            unlink(file);
-    }
-    if (dir)
-        closedir(dir);
+    enum { OPEN_FOLDERS = 8 };
     if (s->path[0])
-        rmdir(s->path);
+        nftw(s->path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
     s->path[0] = 0;
 }

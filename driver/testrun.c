@@ -50,8 +50,7 @@ static const char **runner_command(TestRun *r, int nin)
     put_word(argv, &n, room, r->scratch);
     for (int i = 0; i < nin; i++) {
         put_word(argv, &n, room, "--input");
-        put_word(argv, &n, room, arena_printf(r->a, "%s=%s/input-%d%s", r->runs.ports->input[i].name, r->scratch, i,
-                                              r->runs.ports->input[i].dtype == INGOT_str ? ".json" : ".npy"));
+        put_word(argv, &n, room, arena_printf(r->a, "%s=%s/input-%d%s", r->runs.ports->input[i].name, r->scratch, i, tool_extension(&r->runs.ports->input[i])));
     }
     return argv;
 }
@@ -79,8 +78,8 @@ static int run_by_runner(void *self, const ingot_tensor *in, ingot_tensor *out, 
     const ingot_model *m = r->runs.ports;
     char path[1024];
     for (int i = 0; i < m->n_inputs; i++) {
-        snprintf(path, sizeof path, "%s/input-%d%s", r->scratch, i, m->input[i].dtype == INGOT_str ? ".json" : ".npy");
-        int status = ingot_tensor_write(path, &in[i], err);
+        snprintf(path, sizeof path, "%s/input-%d%s", r->scratch, i, tool_extension(&m->input[i]));
+        int status = tool_value_write(path, &in[i], err);
         if (status)
             return status;
     }
@@ -90,7 +89,7 @@ static int run_by_runner(void *self, const ingot_tensor *in, ingot_tensor *out, 
     }
     for (int i = 0; i < m->n_outputs; i++) {
         tool_tensor_file(r->scratch, &m->output[i], path, sizeof path);
-        int status = ingot_tensor_read(path, m->output[i].dtype, &out[i], err);
+        int status = tool_value_read(path, &m->output[i], &out[i], err);
         if (status)
             return status;
     }
@@ -148,16 +147,31 @@ static bool prepare(TestRun *r)
 
 /* ---- data ---- */
 
-/* Tensors PREFIX0.pb, PREFIX1.pb... into t, at most `room` of them. Returns how many files there are, or -1 after reporting. */
-static int read_tensors(TestRun *r, const char *prefix, ingot_tensor *t, int room)
+static ingot_tensor value_to_runtime(Arena *a, const OnnxValue *v)
+{
+    if (v->kind == TY_TENSOR)
+        return tensor_to_runtime(a, v->tensor);
+    ingot_tensor *item = ARENA_ARRAY(a, ingot_tensor, v->n + 1);
+    for (int i = 0; i < v->n; i++)
+        item[i] = value_to_runtime(a, &v->item[i]);
+    return (ingot_tensor){ .data = item, .dtype = container_code(v->kind), .rank = 1, .dim = { v->n } };
+}
+
+static TypeKind kind_of(const ingot_port *p)
+{
+    return p->dtype == INGOT_SEQUENCE ? TY_SEQUENCE : p->dtype == INGOT_OPTIONAL ? TY_OPTIONAL : TY_TENSOR;
+}
+
+/* Values PREFIX0.pb, PREFIX1.pb... into t, at most as many as there are ports. Returns how many files there are, or -1 after reporting. */
+static int read_values(TestRun *r, const char *prefix, ingot_tensor *t, int room, const ingot_port *port)
 {
     int n = 0;
     for (const char *path; !access(path = arena_printf(r->a, "%s%d.pb", prefix, n), R_OK); n++) {
-        const Tensor *x = n < room ? onnx_read_tensor(r->a, &r->d, path) : NULL;
+        const OnnxValue *x = n < room ? onnx_read_value(r->a, &r->d, path, kind_of(&port[n])) : NULL;
         if (n < room && !x)
             return -1;
         if (x)
-            t[n] = tensor_to_runtime(r->a, x);
+            t[n] = value_to_runtime(r->a, x);
     }
     return n;
 }
@@ -178,14 +192,28 @@ static bool make_ramp(TestRun *r, ingot_tensor *t)
     return true;
 }
 
-static bool compare_output(const TestRun *r, int i, const ingot_tensor *got, const ingot_tensor *want)
+/* Containers agree if their items do. */
+static bool compare_values(const TestRun *r, const char *name, const ingot_tensor *got, const ingot_tensor *want)
 {
     char why[400];
-    const char *name = arena_printf(r->a, "output '%s'", r->runs.ports->output[i].name);
+    if (want->dtype >= INGOT_SEQUENCE) {
+        if (got->dtype != want->dtype || got->dim[0] != want->dim[0])
+            return tool_fail("%s: %lld items of kind %d, expected %lld of kind %d", name, (long long)got->dim[0], (int)got->dtype, (long long)want->dim[0],
+                             (int)want->dtype), false;
+        for (int64_t i = 0; i < want->dim[0]; i++)
+            if (!compare_values(r, arena_printf(r->a, "%s, item %lld", name, (long long)i), &((ingot_tensor *)got->data)[i], &((ingot_tensor *)want->data)[i]))
+                return false;
+        return true;
+    }
     const Tensor *g = tensor_of_runtime(r->a, got), *w = tensor_of_runtime(r->a, want);
     if (r->draws ? compare_samples(name, g, w, why, sizeof why) : compare_tensors(name, g, w, r->t->rtol, r->t->atol, why, sizeof why))
         return true;
     return tool_fail("%s", why), false;
+}
+
+static bool compare_output(const TestRun *r, int i, const ingot_tensor *got, const ingot_tensor *want)
+{
+    return compare_values(r, arena_printf(r->a, "output '%s'", r->runs.ports->output[i].name), got, want);
 }
 
 /* in: given inputs, n of them. expected: path prefix of the outputs ("..._"). */
@@ -198,7 +226,7 @@ static bool check_set(TestRun *r, const ingot_tensor *in, int n, const char *exp
     ingot_tensor *out = ARENA_ARRAY(r->a, ingot_tensor, m->n_outputs + 1), *want = ARENA_ARRAY(r->a, ingot_tensor, m->n_outputs + 1);
     if (r->runs.run(r->runs.self, in, out, &err))
         return tool_fail("%s", err.text), false;
-    int nwant = read_tensors(r, expected, want, m->n_outputs);
+    int nwant = read_values(r, expected, want, m->n_outputs, m->output);
     if (nwant != m->n_outputs)
         return nwant < 0 ? false : (tool_fail("the test has %d outputs, the model %d", nwant, m->n_outputs), false);
     bool ok = true;
@@ -222,7 +250,7 @@ static bool check_folder(TestRun *r)
         const char *dir = arena_printf(r->a, "%s/test_data_set_%d", r->t->folder, set);
         if (access(dir, R_OK))
             return true;
-        int n = read_tensors(r, arena_printf(r->a, "%s/input_", dir), in, room);
+        int n = read_values(r, arena_printf(r->a, "%s/input_", dir), in, room, r->runs.ports->input);
         if (!check_set(r, in, n, arena_printf(r->a, "%s/output_", dir)))
             return false;
     }

@@ -17,7 +17,17 @@ typedef struct ImportOptions {
 Module *onnx_import(Arena *a, Diag *d, const char *file, const ImportOptions *opt);
 /* The same from memory, which must outlive the module; `file` names it in messages, and its folder is where external data is looked for. */
 Module *onnx_import_memory(Arena *a, Diag *d, const char *file, const void *data, size_t bytes, const ImportOptions *opt);
-/* A serialized TensorProto (ONNX test data: input_0.pb). Sequences: NULL after reporting. */
+/* A serialized TensorProto (ONNX test data: input_0.pb). NULL after reporting. */
 const Tensor *onnx_read_tensor(Arena *a, Diag *d, const char *file);
+
+/* A value that may be a sequence or an optional of tensors or of sequences. */
+typedef struct OnnxValue {
+    TypeKind kind;
+    const Tensor *tensor;                   /* TY_TENSOR */
+    int n;                                  /* else its items */
+    const struct OnnxValue *item;
+} OnnxValue;
+/* A serialized TensorProto, SequenceProto or OptionalProto: the file does not say which, so the caller must. NULL after reporting. */
+const OnnxValue *onnx_read_value(Arena *a, Diag *d, const char *file, TypeKind kind);
 
 #endif

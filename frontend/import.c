@@ -287,13 +287,45 @@ static bool tensor_type_of(ImportState *s, const Onnx__TypeProto__Tensor *p, con
     return true;
 }
 
+static bool type_of(ImportState *s, const Onnx__TypeProto *p, const char *owner, Type *out);
+
+/* Sizes of an item that are not numbers may be others for the next item; so may its rank, where the file does not say it. */
+static bool item_type_of(ImportState *s, const Onnx__TypeProto *p, const char *owner, Type *out)
+{
+    const Onnx__TypeProto__Tensor *t = p && p->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? p->tensor_type : NULL;
+    if (!t || t->shape)
+        return type_of(s, p, owner, out);
+    *out = (Type){ .kind = TY_TENSOR, .dtype = dtype_from_onnx(t->elem_type), .rank = -1 };
+    return out->dtype || state_fail(s, "input '%s' has items of element type %d, which is not known", owner, t->elem_type);
+}
+
 static bool type_of(ImportState *s, const Onnx__TypeProto *p, const char *owner, Type *out)
 {
+    Type item;
     if (!p || p->value_case == ONNX__TYPE_PROTO__VALUE__NOT_SET)
         return state_fail(s, "input '%s' has no type", owner);
-    if (p->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-        return state_fail(s, "input '%s' is a sequence, map, optional or sparse tensor, which is not supported", owner);
-    return tensor_type_of(s, p->tensor_type, owner, out);
+    switch (p->value_case) {
+    case ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE:
+        return tensor_type_of(s, p->tensor_type, owner, out);
+    case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
+        if (!item_type_of(s, p->sequence_type->elem_type, owner, &item))
+            return false;
+        *out = type_of_container(s->m, TY_SEQUENCE, &item);
+        return true;
+    case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE:
+        if (!item_type_of(s, p->optional_type->elem_type, owner, &item))
+            return false;
+        *out = type_of_container(s->m, TY_OPTIONAL, &item);
+        return true;
+    default:
+        return state_fail(s, "input '%s' is a map or a sparse tensor, which is not supported", owner);
+    }
+}
+
+bool attr_type(const Importer *c, const char *name, Type *out)
+{
+    const Onnx__AttributeProto *a = proto_attr(c, name);
+    return a && a->tp && item_type_of(c->state, a->tp, c->b.loc.node, out);
 }
 
 /* ---- inputs ---- */

@@ -46,6 +46,7 @@ IntVec attr_ints(const Importer *c, const char *name);          /* n = 0 if abse
 FloatVec attr_floats(const Importer *c, const char *name);
 StrVec attr_strs(const Importer *c, const char *name);
 const Tensor *attr_tensor(const Importer *c, const char *name); /* NULL if absent */
+bool attr_type(const Importer *c, const char *name, Type *out);             /* a type; false if absent or not one that values have */
 DType attr_dtype(const Importer *c, const char *name, DType otherwise);    /* a TensorProto.DataType number */
 
 /* ---- constants ---- */

@@ -63,6 +63,23 @@ static bool run_if_equal(Importer *c, const Value *condition)
     return build_node(&c->b, OP_check, IN_NONE, &a, 0) && run_here(c, "then_branch");
 }
 
+/* Sequences whose items differ in type get one that fits both. */
+static void unite_containers(Importer *c, Graph *yes, Graph *no)
+{
+    Node *ret[] = { graph_return(yes), graph_return(no) };
+    for (int i = 0; i < ret[0]->nin; i++) {
+        Type *a = &node_in(ret[0], i)->type, *b = &node_in(ret[1], i)->type, both;
+        if (a->kind == TY_TENSOR || type_equal(a, b) || !type_of_items(c->m, a, b, &both))
+            continue;
+        for (int k = 0; k < 2; k++) {
+            Builder at = { .m = c->m, .g = ret[k]->graph, .before = ret[k], .loc = c->b.loc };
+            Value *v = mk_as_type(&at, node_in(ret[k], i), &both);
+            if (v)
+                node_set_input(ret[k], i, v);
+        }
+    }
+}
+
 static bool run_either(Importer *c, Value *condition)
 {
     Captures captures = { 0 };
@@ -76,6 +93,7 @@ static bool run_either(Importer *c, Value *condition)
     unite_single_elements(c, yes, no);
     if (!same_ranks(yes, no))
         return run_if_equal(c, condition);
+    unite_containers(c, yes, no);
     import_region_finish(c, yes, NULL, 0, &captures);
     import_region_finish(c, no, NULL, 0, &captures);
     Value **operand = ARENA_ARRAY(c->m->arena, Value *, captures.n + 1);

@@ -16,6 +16,7 @@ typedef struct Attempt {
     Captures captures;
     Graph *body;
     bool endless;                   /* the body always says to go on */
+    bool *unwrap;                   /* per state: an optional in the loop only */
 } Attempt;
 
 /* ---- symbols ---- */
@@ -90,6 +91,21 @@ static Value *one_bool(Builder *b, Value *v)
     return v ? mk_reshape_to(b, v, 0, NULL) : NULL;
 }
 
+/* A sequence under the type that the state has. What an optional state becomes may come without the optional around it. */
+static Value *as_state(Attempt *a, int i, Value *v)
+{
+    Builder *b = &a->c->b;
+    Type both, *want = &a->type[i];
+    if (!v || want->kind == TY_TENSOR)
+        return v;
+    if (want->kind == TY_OPTIONAL && v->type.kind != TY_OPTIONAL) {
+        a->unwrap[i] = v->type.kind == TY_SEQUENCE;
+        v = mk_seq_make(b, IN(v), (Attr_seq_make){ .kind = TY_OPTIONAL });
+    }
+    bool narrower = v && !type_equal(&v->type, want) && type_of_items(b->m, &v->type, want, &both) && type_equal(&both, want);
+    return narrower ? mk_as_type(b, v, want) : v;
+}
+
 static Graph *import_body(Attempt *a)
 {
     const LoopJob *job = a->job;
@@ -106,6 +122,8 @@ static Graph *import_body(Attempt *a)
     bool ok = job->iterate(job, r, import_region_input(r, 0), state, out);
     if (ok && !out[0])
         out[0] = mk_scalar(&c->b, DT_bool, 1);
+    for (int i = 0; ok && i < job->nstate; i++)
+        out[1 + i] = as_state(a, i, out[1 + i]);
     out[0] = ok ? one_bool(&c->b, out[0]) : NULL;
     a->endless = ok && out[0] && always(out[0]);
     Graph *body = import_region_close(c, r, ok ? nres : 0, out);
@@ -125,6 +143,13 @@ static int free_what_changes(Attempt *a)
     const Node *ret = graph_return(a->body);
     for (int i = 0; i < a->job->nstate; i++) {
         const Type *t = &ret->in[1 + i].val->type;
+        if (t->kind != TY_TENSOR && type_equal(t, &a->type[i]))
+            continue;
+        Type both;
+        if (t->kind != TY_TENSOR && type_of_items(a->c->m, t, &a->type[i], &both)) {
+            a->type[i] = both, n++;
+            continue;
+        }
         if (t->kind != a->type[i].kind || t->dtype != a->type[i].dtype || t->rank != a->type[i].rank)
             return -1;
         for (int k = 0; k < t->rank; k++)
@@ -173,7 +198,7 @@ static Node *build(Attempt *a)
     operand[0] = job->go, operand[1] = job->most;
     own[0] = type_tensor(c->m, DT_i64, 0, NULL);
     for (int i = 0; i < job->nstate; i++)
-        operand[2 + i] = job->state[i], own[1 + i] = a->type[i];
+        operand[2 + i] = as_state(a, i, job->state[i]), own[1 + i] = a->type[i];
     for (int i = 0; i < a->captures.n; i++)
         operand[2 + job->nstate + i] = a->captures.outer[i];
     import_region_finish(c, a->body, own, 1 + job->nstate, &a->captures);
@@ -189,6 +214,7 @@ bool import_loop_build(const LoopJob *job, Value **out)
 {
     Importer *c = job->c;
     Attempt a = { .job = job, .c = c, .first_symbol = dim_symbol_count(c->m->dims), .type = ARENA_ARRAY(c->m->arena, Type, job->nstate + 1) };
+    a.unwrap = ARENA_ARRAY(c->m->arena, bool, job->nstate + 1);
     for (int i = 0; i < job->nstate; i++) {
         if (!job->state[i])
             return false;
@@ -196,7 +222,7 @@ bool import_loop_build(const LoopJob *job, Value **out)
     }
     Node *n = job->go && job->most && find_types(&a) ? build(&a) : NULL;
     for (int i = 0; n && i < n->nout; i++)
-        out[i] = &n->out[i];
+        out[i] = i < job->nstate && a.unwrap[i] ? mk_seq_get(&c->b, IN(&n->out[i]), (Attr_seq_get){ 0 }) : &n->out[i];
     return n != NULL;
 }
 

@@ -1,5 +1,6 @@
 /* import_ml.c -- ai.onnx.ml: linear models and preparation of features. Trees are in import_forest.c, support vectors in import_svm.c. */
 #include "import_ml.h"
+#include "import_string.h"
 
 #include <math.h>
 #include <string.h>
@@ -210,50 +211,95 @@ bool import_one_hot_encoder(Importer *c)
     Value *x = in(c, 0);
     if (!x)
         return false;
-    if (!cats.n || !attr_i(c, "zeros", 1))
-        return import_unsupported(c, "a category of text, or one that must be present,");
+    StrVec texts = attr_strs(c, "cats_strings");
+    if (!attr_i(c, "zeros", 1))
+        return import_unsupported(c, "a category that must be present");
+    if (x->type.dtype == DT_str) {
+        Value *place = mk_insert_axes(b, mk_find(b, x, mk_texts(b, texts.n, texts.v)), value_rank(x), 1);
+        OUT(c, mk_cast_to(b, mk_eq(b, place, mk_iota_n(b, DT_i64, dim_const(c->m->dims, texts.n))), DT_f32));
+    }
     Value *each = mk_insert_axes(b, mk_cast_to(b, x, DT_i64), value_rank(x), 1);
     OUT(c, mk_cast_to(b, mk_eq(b, each, mk_ints(b, cats.n, cats.v)), DT_f32));
 }
 
-/* ---- LabelEncoder between numbers ---- */
+/* ---- LabelEncoder, CategoryMapper ---- */
 
-/* Attribute `<stem>_int64s`, `<stem>_floats` or `<stem>_tensor` as a constant of rank 1; NULL if it is of another kind. */
-static Value *number_list(Importer *c, const char *stem)
+/* Attribute `<stem>_strings`, `_int64s`, `_floats` or `_tensor` as a constant of rank 1; NULL if there is none. */
+static Value *label_list(Importer *c, const char *stem)
 {
     Builder *b = &c->b;
     Arena *a = c->m->arena;
     const Tensor *t = attr_tensor(c, arena_printf(a, "%s_tensor", stem));
+    StrVec texts = attr_strs(c, arena_printf(a, "%s_strings", stem));
     IntVec ints = attr_ints(c, arena_printf(a, "%s_int64s", stem));
     FloatVec floats = attr_floats(c, arena_printf(a, "%s_floats", stem));
-    if (t && t->dtype != DT_str)
+    if (t)
         return mk_reshape_ints(b, mk_tensor(b, t), 1, &t->count);
-    return ints.n ? mk_ints(b, ints.n, ints.v) : floats.n ? mk_floats(b, DT_f32, floats) : NULL;
+    return texts.n ? mk_texts(b, texts.n, texts.v) : ints.n ? mk_ints(b, ints.n, ints.v) : floats.n ? mk_floats(b, DT_f32, floats) : NULL;
 }
 
 static Value *default_label(Importer *c, DType t)
 {
     const Tensor *given = attr_tensor(c, "default_tensor");
     if (given && given->count == 1)
-        return mk_scalar(&c->b, t, tensor_get_f64(given, 0));
+        return mk_reshape_ints(&c->b, mk_tensor(&c->b, given), 0, NULL);
+    if (t == DT_str)
+        return mk_text(&c->b, attr_s(c, "default_string", "_Unused"));
     return mk_scalar(&c->b, t, dtype_is_float(t) ? attr_f(c, "default_float", -0.0) : (double)attr_i(c, "default_int64", -1));
+}
+
+/* Number of the first key that is equal, or -1. */
+static Value *find_number(Builder *b, Value *x, Value *keys)
+{
+    int64_t axis = value_rank(x);
+    Value *each = mk_insert_axes(b, x, (int)axis, 1), *same = mk_eq(b, each, mk_cast_to(b, keys, x->type.dtype));
+    if (dtype_is_float(x->type.dtype))
+        same = mk_or(b, same, mk_and(b, mk_isnan(b, each), mk_isnan(b, keys)));
+    Value *hit = mk_cast_to(b, same, DT_i32);
+    Value *at = mk_drop_axes(b, mk_arg_reduce(b, IN(hit), (Attr_arg_reduce){ .kind = "max", .axis = axis }), 1, &axis);
+    Value *any = mk_cast_to(b, mk_drop_axes(b, mk_reduce_axes(b, "max", hit, 1, &axis), 1, &axis), DT_bool);
+    return at ? mk_where(b, any, at, mk_scalar(b, DT_i64, -1)) : NULL;
+}
+
+/* values[number of the key]; what is no key is -1, which is the last of the list: the default stands there. */
+static Value *mk_labels(Builder *b, Value *x, Value *keys, Value *values, Value *otherwise)
+{
+    if (!x || !keys || !values || !otherwise)
+        return NULL;
+    Value *at = x->type.dtype == DT_str ? mk_find(b, x, keys) : find_number(b, x, keys);
+    return mk_gather(b, IN(mk_concat2(b, values, mk_insert_axes(b, otherwise, 0, 1), 0), at), (Attr_gather){ .axis = 0 });
 }
 
 bool import_label_encoder(Importer *c)
 {
-    Builder *b = &c->b;
-    Value *x = in(c, 0), *keys = number_list(c, "keys"), *values = number_list(c, "values");
+    Value *x = in(c, 0), *keys = label_list(c, "keys"), *values = label_list(c, "values");
     if (!x)
         return false;
-    if (!keys || !values || x->type.dtype == DT_str)
-        return import_unsupported(c, "a mapping from or to text");
-    int64_t axis = value_rank(x);
-    keys = mk_cast_to(b, keys, x->type.dtype);
-    Value *each = mk_insert_axes(b, x, (int)axis, 1), *same = mk_eq(b, each, keys);
-    if (dtype_is_float(x->type.dtype))
-        same = mk_or(b, same, mk_and(b, mk_isnan(b, each), mk_isnan(b, keys)));
-    Value *hit = mk_cast_to(b, same, DT_i32);               /* the first key that is equal, if any */
-    Value *at = mk_drop_axes(b, mk_arg_reduce(b, IN(hit), (Attr_arg_reduce){ .kind = "max", .axis = axis }), 1, &axis);
-    Value *any = mk_cast_to(b, mk_drop_axes(b, mk_reduce_axes(b, "max", hit, 1, &axis), 1, &axis), DT_bool);
-    OUT(c, mk_where(b, any, mk_gather(b, IN(values, at), (Attr_gather){ .axis = 0 }), default_label(c, values->type.dtype)));
+    if (!keys || !values || (keys->type.dtype == DT_str) != (x->type.dtype == DT_str))
+        return import_fail(c, "there are no keys of the input's type, or no values");
+    OUT(c, mk_labels(&c->b, x, keys, values, default_label(c, values->type.dtype)));
+}
+
+/* Version 1: a string is its place in the list, a number its string. */
+bool import_label_encoder_1(Importer *c)
+{
+    Builder *b = &c->b;
+    StrVec classes = attr_strs(c, "classes_strings");
+    Value *texts = mk_texts(b, classes.n, classes.v), *numbers = mk_iota_n(b, DT_i64, dim_const(c->m->dims, classes.n)), *x = in(c, 0);
+    if (!x || !classes.n)
+        return x && import_fail(c, "there are no classes");
+    bool text = x->type.dtype == DT_str;
+    OUT(c, text ? mk_labels(b, x, texts, numbers, default_label(c, DT_i64)) : mk_labels(b, x, numbers, texts, default_label(c, DT_str)));
+}
+
+bool import_category_mapper(Importer *c)
+{
+    Builder *b = &c->b;
+    StrVec strings = attr_strs(c, "cats_strings");
+    IntVec ints = attr_ints(c, "cats_int64s");
+    Value *texts = mk_texts(b, strings.n, strings.v), *numbers = mk_ints(b, ints.n, ints.v), *x = in(c, 0);
+    if (!x || !ints.n || ints.n != strings.n)
+        return x && import_fail(c, "there are %d strings for %d numbers", strings.n, ints.n);
+    bool text = x->type.dtype == DT_str;
+    OUT(c, text ? mk_labels(b, x, texts, numbers, default_label(c, DT_i64)) : mk_labels(b, x, numbers, texts, default_label(c, DT_str)));
 }

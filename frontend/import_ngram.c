@@ -1,10 +1,10 @@
-/* import_ngram.c -- TfIdfVectorizer over integers: how often each n-gram of a pool occurs, with up to max_skip_count elements between neighbours.
+/* import_ngram.c -- TfIdfVectorizer over integers and strings: how often each n-gram of a pool occurs, with up to max_skip_count elements between neighbours.
  *
  * Per length n and skip s a window of n slices of x, each s+1 apart, is compared with all n-grams of that length at once and the matches summed.
  */
 #include <string.h>
 
-#include "import_parts.h"
+#include "import_string.h"
 
 typedef struct Pool {
     IntVec grams, starts, columns;  /* elements of all n-grams; where length 1, 2... begins among them; column of each n-gram */
@@ -96,17 +96,31 @@ static Value *to_columns(Importer *c, Value *counts, IntVec columns)
     return mk_matmul(b, IN(counts, place), (Attr_matmul){ 0 });
 }
 
+static IntVec first_places(Importer *c, StrVec v)
+{
+    int64_t *at = ARENA_ARRAY(c->m->arena, int64_t, v.n + 1);
+    for (int i = 0; i < v.n; i++)
+        while (strcmp(v.v[at[i]], v.v[i]) != 0)
+            at[i]++;
+    return (IntVec){ v.n, at };
+}
+
 bool import_tfidf_vectorizer(Importer *c)
 {
     Builder *b = &c->b;
     Pool p = { attr_ints(c, "pool_int64s"), attr_ints(c, "ngram_counts"), attr_ints(c, "ngram_indexes") };
+    StrVec texts = attr_strs(c, "pool_strings");
     Value *x = in(c, 0);
     if (!x)
         return false;
+    if (x->type.dtype == DT_str && texts.n) {           /* an element of the pool by its first place in it, any other string by -1 */
+        x = mk_find(b, x, mk_texts(b, texts.n, texts.v));
+        p.grams = first_places(c, texts);
+    }
     bool vector = value_rank(x) == 1;
     x = vector ? mk_insert_axes(b, x, 0, 1) : x;
     if (!p.grams.n || !x || value_rank(x) != 2 || !dim_is_const(value_dim(x, 1)) || !dtype_is_int(x->type.dtype))
-        return import_unsupported(c, "a pool of text, or an input that is not integers of a constant length,");
+        return import_unsupported(c, "an input that is not of a constant length, or not of the pool's type,");
     Value *counts = count_all(c, x, &p);
     if (!counts || !dim_is(value_dim(counts, 1), p.columns.n))
         return counts && import_fail(c, "there are %d ngram_indexes, which is not the number of n-grams", p.columns.n);

@@ -375,3 +375,48 @@ const Tensor *onnx_read_tensor(Arena *a, Diag *d, const char *file)
     const Onnx__TensorProto *p = wire_unpack(a, d, f, &onnx__tensor_proto__descriptor);
     return p ? tensor_read(&r, p, (Loc){ .file = file }) : NULL;
 }
+
+static bool read_tensor_item(TensorReader *r, const Onnx__TensorProto *p, Loc loc, OnnxValue *out)
+{
+    *out = (OnnxValue){ .kind = TY_TENSOR, .tensor = tensor_read(r, p, loc) };
+    return out->tensor != NULL;
+}
+
+/* A sequence holds tensors or sequences; wire.c bounds how deep. */
+static bool read_sequence(TensorReader *r, const Onnx__SequenceProto *p, Loc loc, OnnxValue *out)
+{
+    size_t n = p->n_tensor_values + p->n_sequence_values;
+    OnnxValue *item = ARENA_ARRAY(r->arena, OnnxValue, n + 1);
+    bool ok = true;
+    for (size_t i = 0; ok && i < p->n_tensor_values; i++)
+        ok = read_tensor_item(r, p->tensor_values[i], loc, &item[i]);
+    for (size_t i = 0; ok && i < p->n_sequence_values; i++)
+        ok = read_sequence(r, p->sequence_values[i], loc, &item[p->n_tensor_values + i]);
+    *out = (OnnxValue){ .kind = TY_SEQUENCE, .n = (int)n, .item = item };
+    return ok;
+}
+
+static bool read_optional(TensorReader *r, const Onnx__OptionalProto *p, Loc loc, OnnxValue *out)
+{
+    OnnxValue *item = ARENA_NEW(r->arena, OnnxValue);
+    *out = (OnnxValue){ .kind = TY_OPTIONAL, .n = p->tensor_value || p->sequence_value, .item = item };
+    if (p->tensor_value)
+        return read_tensor_item(r, p->tensor_value, loc, item);
+    return !p->sequence_value || read_sequence(r, p->sequence_value, loc, item);
+}
+
+const OnnxValue *onnx_read_value(Arena *a, Diag *d, const char *file, TypeKind kind)
+{
+    const ProtobufCMessageDescriptor *desc = kind == TY_SEQUENCE ? &onnx__sequence_proto__descriptor : &onnx__optional_proto__descriptor;
+    OnnxValue *v = ARENA_NEW(a, OnnxValue);
+    Loc loc = { .file = file };
+    if (kind == TY_TENSOR) {
+        *v = (OnnxValue){ .kind = TY_TENSOR, .tensor = onnx_read_tensor(a, d, file) };
+        return v->tensor ? v : NULL;
+    }
+    WireFile *f = ARENA_NEW(a, WireFile);
+    TensorReader r = { .arena = a, .diag = d, .file = f };
+    const void *p = wire_map(a, d, file, f) ? wire_unpack(a, d, f, desc) : NULL;
+    bool ok = p && (kind == TY_SEQUENCE ? read_sequence(&r, p, loc, v) : read_optional(&r, p, loc, v));
+    return ok ? v : NULL;
+}

@@ -6,12 +6,6 @@
 #include "onnx.pb-c.h"
 #include "wire.h"
 
-/* Element of a DT_str tensor: not terminated, may hold any byte. */
-typedef struct StrElement {
-    const char *bytes;
-    int64_t count;
-} StrElement;
-
 typedef struct ExternalFile ExternalFile;
 
 typedef struct TensorReader {

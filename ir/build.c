@@ -115,6 +115,17 @@ Value *mk_clip(Builder *b, Value *x, double lo, double hi)
     return mk_min(b, mk_max(b, x, mk_k(b, x, lo)), mk_k(b, x, hi));
 }
 
+Value *mk_as_type(Builder *b, Value *x, const Type *type)
+{
+    bool nested = type->elem->kind != TY_TENSOR;
+    const Type *item = nested ? type->elem->elem : type->elem;
+    int64_t dim[MAX_RANK];
+    for (int i = 0; i < item->rank; i++)
+        dim[i] = item->dim[i]->k;
+    return mk_seq_as(b, IN(x), (Attr_seq_as){ .kind = type->kind, .nested = nested, .elem = item->dtype, .rank = item->rank,
+                                              .dims = ints_copy(b->m, item->rank > 0 ? item->rank : 0, dim) });
+}
+
 bool build_dims_of(Builder *b, Value *v, DimVec *out)
 {
     if (!v)

@@ -48,6 +48,7 @@ Value *mk_expand_to(Builder *b, Value *x, int rank, const Dim *dim);
 Value *mk_reduce_axes(Builder *b, const char *kind, Value *x, int n, const int64_t *axes);     /* keeps dims */
 Value *mk_slice_axis(Builder *b, Value *x, int axis, Dim start, Dim size);          /* step 1 along one axis */
 Value *mk_clip(Builder *b, Value *x, double lo, double hi);
+Value *mk_as_type(Builder *b, Value *x, const Type *type);                          /* a sequence or optional under a type that fits its items too */
 /* The elements of a rank-0/1 integer tensor as Dims: known contents if inference found them, else fresh data symbols read by a `bind`.
  * n must be static. Returns false after reporting. */
 bool build_dims_of(Builder *b, Value *v, DimVec *out);

@@ -27,9 +27,16 @@ bool eval_fail(EvalEnv *e, const Node *n, const char *fmt, ...)
     return diag_error(e->m->diag, n->loc, "%s: %s", op_name(n->op), what);
 }
 
+Tensor *eval_container(Arena *a)
+{
+    return tensor_new(a, DT_u8, 1, (int64_t[]){ CONTAINER_BYTES });
+}
+
 Tensor *eval_result(EvalEnv *e, const Node *n, int i)
 {
     const Type *t = &n->out[i].type;
+    if (t->kind != TY_TENSOR)
+        return eval_container(e->arena);
     int64_t dim[MAX_RANK], bytes = dtype_bytes(t->dtype);
     for (int k = 0; k < t->rank; k++) {
         dim[k] = dim_eval(t->dim[k], e->syms);
@@ -119,12 +126,20 @@ static int64_t *attr_values(EvalEnv *e, const Node *n)
     return v;
 }
 
-static KTensor kernel_tensor(EvalEnv *e, const Tensor *t)
+static KTensor kernel_tensor(EvalEnv *e, const Value *v, const Tensor *t)
 {
     if (!t)
         return (KTensor){ .data = NULL };
+    if (v->type.kind != TY_TENSOR)
+        return (KTensor){ .data = eval_data(t) };
     int64_t *dim = arena_copy(e->arena, t->dim, sizeof *dim * (size_t)t->rank);
     return (KTensor){ eval_data(t), dtype_table[t->dtype].onnx, t->rank, dim };
+}
+
+/* What kernels keep lives as long as the module: a value may outlast the node that made it. */
+static void *keep_in_arena(void *ctx, uint64_t bytes)
+{
+    return arena_alloc(ctx, (size_t)bytes);
 }
 
 bool eval_kernel(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor **out)
@@ -134,20 +149,23 @@ bool eval_kernel(EvalEnv *e, const Node *n, const Tensor *const *in, const Tenso
     KTensor *kin = ARENA_ARRAY(e->scratch, KTensor, n->nin + 1), *kout = ARENA_ARRAY(e->scratch, KTensor, n->nout + 1);
     Tensor **made = ARENA_ARRAY(e->scratch, Tensor *, n->nout + 1);
     for (int i = 0; i < n->nin; i++)
-        kin[i] = kernel_tensor(e, in[i]);
+        kin[i] = kernel_tensor(e, n->in[i].val, in[i]);
     for (int i = 0; i < n->nout; i++) {
         if (!(made[i] = eval_result(e, n, i)))
             return false;
-        kout[i] = kernel_tensor(e, made[i]);
+        kout[i] = kernel_tensor(e, &n->out[i], made[i]);
     }
-    KCall call = { .in = kin, .out = kout, .attr = attr_values(e, n), .nin = n->nin, .nout = n->nout, .decode_image = e->m->decode_image };
+    KMemory memory = { keep_in_arena, e->m->arena, NULL };
+    KCall call = { .in = kin, .out = kout, .attr = attr_values(e, n), .nin = n->nin, .nout = n->nout, .decode_image = e->m->decode_image, .memory = &memory };
     call.scratch = arena_alloc(e->scratch, (size_t)dim_eval(node_scratch_bytes(e->m, n), e->syms) + 64);
     int32_t status = kernel_function(n->op)(&call);
     if (status != K_OK)
         return eval_fail(e, n, "%s", status_text[status]);
     for (int i = 0; i < n->nout; i++) {
-        made[i]->dim = kout[i].dim;
-        made[i]->count = k_count(&kout[i]);
+        if (n->out[i].type.kind == TY_TENSOR) {
+            made[i]->dim = kout[i].dim;
+            made[i]->count = k_count(&kout[i]);
+        }
         out[i] = made[i];
     }
     set_defined(e, n, kout);
@@ -387,6 +405,8 @@ static bool wrong_shape(Module *m, Arena *a, const Value *v, int i, const Tensor
 /* A plain symbol takes the size of the first axis it names; every later mention must agree with it. */
 static bool bind_symbols(Module *m, Arena *a, const Value *v, int i, const Tensor *t, int64_t *syms, bool *set)
 {
+    if (v->type.kind != TY_TENSOR)
+        return t->count == CONTAINER_BYTES || wrong_shape(m, a, v, i, t);
     if (t->dtype != v->type.dtype || t->rank != v->type.rank)
         return wrong_shape(m, a, v, i, t);
     for (int k = 0; k < t->rank; k++) {
@@ -401,7 +421,7 @@ static bool bind_symbols(Module *m, Arena *a, const Value *v, int i, const Tenso
 
 static bool check_sizes(Module *m, Arena *a, const Value *v, int i, const Tensor *t, const int64_t *syms)
 {
-    for (int k = 0; k < t->rank; k++)
+    for (int k = 0; v->type.kind == TY_TENSOR && k < t->rank; k++)
         if (dim_eval(v->type.dim[k], syms) != t->dim[k])
             return wrong_shape(m, a, v, i, t);
     return true;

@@ -13,6 +13,9 @@ typedef struct EvalEnv {
     Arena *scratch;                 /* for one node while it runs; eval_node makes its own */
 } EvalEnv;
 
+/* A sequence, optional or map is a tensor of bytes that holds an ingot_tensor; this one is zeroed. */
+Tensor *eval_container(Arena *a);
+
 /* One node: in[i] dense tensors (NULL: absent operand), out[i] set on success. Reports run-time errors (index out of range) through m->diag. */
 bool eval_node(EvalEnv *e, const Node *n, const Tensor *const *in, const Tensor **out);
 /* A whole graph: inputs in order; outputs as graph_return lists them. Frees intermediate memory as it goes. */

@@ -34,7 +34,7 @@ static void set_size(LoopRun *r, int64_t at, int64_t size)
 
 static void set_sizes_of(LoopRun *r, int result, int first_axis, const Tensor *t)
 {
-    for (int k = 0; k < t->rank; k++)
+    for (int k = 0; r->n->out[result].type.kind == TY_TENSOR && k < t->rank; k++)
         set_size(r, loop_at(result, first_axis + k), t->dim[k]);
 }
 

@@ -22,6 +22,7 @@
 #define MOVE OPF_MOVE
 #define REGION OPF_REGION
 #define SIZES OPF_SIZES
+#define KEEP OPF_KEEP
 const OpInfo op_table[OP_count] = {
 #define EW(name, arity, types, result, formula) \
     [OP_##name] = { #name, arity, arity, 1, OPF_EW, EWT_##types, EWR_##result, 0, NULL, sizeof(Attr_##name) },
@@ -35,6 +36,7 @@ const OpInfo op_table[OP_count] = {
 #undef MOVE
 #undef REGION
 #undef SIZES
+#undef KEEP
 
 OpCode op_from_name(const char *name, size_t len)
 {

@@ -306,6 +306,10 @@ bool infer_fused(Module *m, Node *n)
 static bool merge_branches(Module *m, Node *n, int i, const Value *yes, const Value *no)
 {
     const Type *a = &yes->type, *b = &no->type;
+    if (a->kind != TY_TENSOR && type_equal(a, b)) {
+        n->out[i].type = *a;
+        return true;
+    }
     if (a->kind != TY_TENSOR || b->kind != TY_TENSOR || a->dtype != b->dtype || a->rank != b->rank)
         return infer_fail(m, n, "result %d is %s in one branch and %s in the other; that is not supported", i, type_print(m, m->arena, a),
                           type_print(m, m->arena, b));
@@ -321,9 +325,9 @@ bool infer_if(Module *m, Node *n)
 {
     const Attr_if *a = NODE_ATTR(n, if);
     for (int i = 0; i < n->nin; i++)
-        if (!infer_operand(m, n, i, 0))
-            return false;
-    if (in_type(n, 0)->dtype != DT_bool || dims_differ(m, type_count_dim(m, in_type(n, 0)), dim_const(m->dims, 1)))
+        if (!node_in(n, i) || (in_type(n, i)->kind == TY_TENSOR && !infer_operand(m, n, i, 0)))
+            return infer_fail(m, n, "operand %d is missing", i);
+    if (in_type(n, 0)->kind != TY_TENSOR || in_type(n, 0)->dtype != DT_bool || dims_differ(m, type_count_dim(m, in_type(n, 0)), dim_const(m->dims, 1)))
         return infer_fail(m, n, "the condition is %s, one bool is needed", type_print(m, m->arena, in_type(n, 0)));
     if (!infer_region(m, n, a->then_graph, 1, "then_graph") || !infer_region(m, n, a->else_graph, 1, "else_graph"))
         return false;

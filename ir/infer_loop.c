@@ -19,8 +19,8 @@ static bool check_operands(Module *m, const Node *n)
 {
     const Attr_loop *a = NODE_ATTR(n, loop);
     for (int i = 0; i < n->nin; i++)
-        if (!infer_operand(m, n, i, 0))
-            return false;
+        if (!node_in(n, i) || ((i < 2 || in_type(n, i)->kind == TY_TENSOR) && !infer_operand(m, n, i, 0)))
+            return infer_fail(m, n, "operand %d is missing", i);
     if (a->states < 0 || a->states > n->nout || a->states > n->nin - 2)
         return infer_fail(m, n, "%lld states, but %d operands and %d results", (long long)a->states, n->nin, n->nout);
     Dim one = dim_const(m->dims, 1);
@@ -34,6 +34,8 @@ static bool check_operands(Module *m, const Node *n)
 static bool check_state(Module *m, const Node *n, int i, const Type *returned)
 {
     Type want = loop_input_type(m, n, 1 + i);
+    if (want.kind != TY_TENSOR && type_equal(&want, returned))
+        return true;
     bool same = returned->kind == TY_TENSOR && returned->dtype == want.dtype && returned->rank == want.rank;
     for (int k = 0; same && k < want.rank; k++)
         same = returned->dim[k] == want.dim[k] || loop_size(n, loop_at(i, k));

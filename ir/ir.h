@@ -55,7 +55,7 @@ enum { MAX_RANK = 12 };
 typedef struct Type {
     TypeKind kind;
     DType dtype;                    /* element type; of a map: the key */
-    int rank;                       /* -1: unknown (only between import and inference) */
+    int rank;                       /* -1: unknown (of an item in a sequence; else only between import and inference); -2: the sequence has no items */
     const Dim *dim;
     const struct Type *elem;        /* of a sequence, optional, map value */
 } Type;
@@ -76,6 +76,12 @@ typedef struct Tensor {
     const void *data;               /* count * store bytes (store bytes if splat); borrowed from the model file where possible */
     bool splat;
 } Tensor;
+
+/* Element of a DT_str tensor: not terminated, may hold any byte. The ingot_string of ingot_abi.h. */
+typedef struct StrElement {
+    const char *data;
+    int64_t bytes;
+} StrElement;
 
 typedef struct Graph Graph;
 typedef struct Node Node;
@@ -118,7 +124,7 @@ typedef struct AttrInfo {
     size_t offset;                  /* in the op's attribute struct */
 } AttrInfo;
 
-enum OpFlags { OPF_KERNEL = 1, OPF_EFFECT = 2, OPF_VIEW = 4, OPF_MOVE = 8, OPF_REGION = 16, OPF_EW = 32, OPF_SIZES = 64 };
+enum OpFlags { OPF_KERNEL = 1, OPF_EFFECT = 2, OPF_VIEW = 4, OPF_MOVE = 8, OPF_REGION = 16, OPF_EW = 32, OPF_SIZES = 64, OPF_KEEP = 128 };
 typedef enum EwTypes { EWT_NUM = 1, EWT_FLT, EWT_INT, EWT_BOOL, EWT_ANY } EwTypes;
 typedef enum EwResult { EWR_SAME, EWR_BOOL, EWR_SECOND } EwResult;
 
@@ -257,6 +263,10 @@ bool type_is_static(const Type *t);                                 /* tensor, k
 int64_t type_count(const Type *t);                                  /* elements of a static tensor */
 Dim type_count_dim(Module *m, const Type *t);                       /* elements, symbolic */
 Dim type_bytes_dim(Module *m, const Type *t);
+/* The type of items that are of either type; false if there is none. An item's size is a number, or -1 where it is another for each. */
+bool type_of_items(Module *m, const Type *a, const Type *b, Type *out);
+Type type_of_container(Module *m, TypeKind kind, const Type *item);
+enum { CONTAINER_BYTES = 128 };                                     /* of a sequence, optional or map in memory: an ingot_tensor */
 const char *type_print(Module *m, Arena *a, const Type *t);         /* f32[1,N,3] */
 
 DimVec dims_copy(Module *m, int n, const Dim *v);

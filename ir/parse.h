@@ -37,7 +37,8 @@ Word scan_peek(Parser *p);                                          /* the word 
 bool scan_accept_word(Parser *p, const char *s);
 int scan_accept_word_of(Parser *p, const char *const *list);        /* index in a list that ends with NULL, -1 if none of them */
 bool scan_value_name(Parser *p, Word *out);
-bool scan_string(Parser *p, const char **out);
+bool scan_string(Parser *p, const char **out);                       /* without a zero in it */
+bool scan_text(Parser *p, StrElement *out);                         /* any bytes */
 bool scan_bool(Parser *p, bool *out);
 bool scan_int(Parser *p, int64_t *out);
 bool scan_small_int(Parser *p, int *out, const char *what);         /* 0 to INT32_MAX; what: whose value it is */

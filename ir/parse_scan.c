@@ -127,21 +127,30 @@ static int hex_digit(char c)
     return isdigit((unsigned char)c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* One character after a backslash; 0 if it is none of the escapes. */
-static char parse_escape(Parser *p)
+/* One character after a backslash; -1 if it is none of the escapes. */
+static int parse_escape(Parser *p)
 {
     char c = *p->at;
     if (c)
         p->at++;
     if (c == 'x' && hex_digit(p->at[0]) >= 0 && hex_digit(p->at[1]) >= 0) {
-        c = (char)(hex_digit(p->at[0]) * 16 + hex_digit(p->at[1]));
+        int byte = hex_digit(p->at[0]) * 16 + hex_digit(p->at[1]);
         p->at += 2;
-        return c;
+        return byte;
     }
-    return c == '"' || c == '\\' ? c : c == 'n' ? '\n' : c == 't' ? '\t' : 0;
+    return c == '"' || c == '\\' ? c : c == 'n' ? '\n' : c == 't' ? '\t' : -1;
 }
 
 bool scan_string(Parser *p, const char **out)
+{
+    StrElement s;
+    if (!scan_text(p, &s))
+        return false;
+    *out = s.data;
+    return (int64_t)strlen(s.data) == s.bytes || scan_mistake(p, "a string has an unknown escape; there are \\\" \\\\ \\n \\t and \\x01 to \\xff");
+}
+
+bool scan_text(Parser *p, StrElement *out)
 {
     if (!scan_accept(p, '"'))
         return scan_expected(p, "a string in double quotes");
@@ -150,12 +159,12 @@ bool scan_string(Parser *p, const char **out)
         room += p->at[room] == '\\' && p->at[room + 1] ? 2 : 1;
     char *s = arena_alloc(p->arena, room + 1);
     while (*p->at && *p->at != '"' && *p->at != '\n') {
-        char c = *p->at++;
-        if (c == '\\' && !(c = parse_escape(p)))
+        int c = *p->at++;
+        if (c == '\\' && (c = parse_escape(p)) < 0)
             return scan_mistake(p, "a string has an unknown escape; there are \\\" \\\\ \\n \\t and \\x01 to \\xff");
-        s[n++] = c;
+        s[n++] = (char)c;
     }
-    *out = s;
+    *out = (StrElement){ s, (int64_t)n };
     return scan_accept(p, '"') || scan_mistake(p, "a string is not closed on its line");
 }
 

@@ -60,6 +60,10 @@ bool parse_type(Parser *p, Type *out)
         out->rank = -1;
         return scan_expect(p, ']', "after '?'");
     }
+    if (scan_accept_word(p, "none")) {
+        out->rank = -2;
+        return scan_expect(p, ']', "after 'none'");
+    }
     List dims = { .size = sizeof(Dim) };
     while (!scan_accept(p, ']')) {
         if (dims.n == MAX_RANK)
@@ -102,6 +106,8 @@ static bool parse_element(Parser *p, Tensor *t, int64_t i)
     DTypeClass cls = dtype_table[t->dtype].cls;
     bool yes;
     double x;
+    if (t->dtype == DT_str)
+        return scan_text(p, (StrElement *)(void *)to);
     if (cls != CLS_FLOAT && scan_at_bits(p))
         return scan_bits(p, to, dtype_bytes(t->dtype));
     switch (cls) {
@@ -187,12 +193,12 @@ static bool parse_tensor(Parser *p, const Tensor **out)
         return false;
     if (scan_accept_word(p, "elided"))
         return scan_mistake(p, "this constant was printed without its data");
-    if (t->dtype == DT_str)
-        return scan_mistake(p, "constants of strings are not supported");
     if (scan_accept_word(p, "splat"))
         return parse_splat(p, t, out);
     if (scan_accept(p, '['))
         return parse_dense(p, t, out);
+    if (t->dtype == DT_str)
+        return scan_expected(p, "[strings]");
     return scan_accept(p, '@') ? parse_blob(p, t, out) : scan_expected(p, "[elements], splat(element) or @blob:offset,length");
 }
 

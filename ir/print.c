@@ -92,6 +92,11 @@ static void print_element(Printer *p, DType t, const void *at)
     float f;
     double d;
     int bytes = dtype_bytes(t), shift = 64 - 8 * bytes;
+    if (t == DT_str) {
+        const StrElement *s = at;
+        strbuf_add_quoted_n(&p->out, s->data, (size_t)s->bytes);
+        return;
+    }
     memcpy(&bits, at, bytes < 8 ? (size_t)bytes : 8);
     switch (dtype_table[t].cls) {
     case CLS_FLOAT:
@@ -129,10 +134,9 @@ static void print_tensor(Printer *p, const Tensor *t)
     for (int i = 0; i < t->rank; i++)
         strbuf_printf(&p->out, "%s%" PRId64, i ? "," : "", t->dim[i]);
     strbuf_add(&p->out, "] ");
-    bool bytes_are_all = t->dtype != DT_str;            /* the elements of a string tensor are pointers */
-    if (bytes_are_all && (t->splat || t->count <= TEXT_INLINE_ELEMENTS))
+    if (t->splat || t->count <= TEXT_INLINE_ELEMENTS || t->dtype == DT_str)     /* the elements of a string tensor are pointers, a blob would not do */
         print_elements(p, t);
-    else if (bytes_are_all && p->blob)
+    else if (p->blob)
         strbuf_printf(&p->out, "@blob:%" PRIu64 ",%zu", p->blob->append(p->blob->ctx, t->data, tensor_bytes(t)), tensor_bytes(t));
     else
         strbuf_add(&p->out, "elided");

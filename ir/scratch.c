@@ -139,10 +139,24 @@ static Dim scratch_inverse(Module *m, const Node *n)
     return dim_mulk(m->dims, dim_mul(m->dims, size, size), 2 * (int64_t)sizeof(double));
 }
 
+/* A table of the keys, at most four times as large as they are many. */
+static Dim scratch_str_find(Module *m, const Node *n)
+{
+    return dim_mulk(m->dims, dim_addk(m->dims, type_count_dim(m, type_in(n, 1)), 1), 4 * (int64_t)sizeof(int64_t));
+}
+
+/* Lists of instructions: now, next, when each was reached, and a stack of two for each. */
+static Dim scratch_str_match(Module *m, const Node *n)
+{
+    return dim_mulk(m->dims, dim_addk(m->dims, type_in(n, 1)->dim[0], 1), 6 * (int64_t)sizeof(int64_t));
+}
+
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_conv] = scratch_conv,
     [OP_fused] = scratch_fused,
     [OP_topk] = scratch_topk,
+    [OP_str_match] = scratch_str_match,
+    [OP_str_find] = scratch_str_find,
     [OP_non_max_suppression] = scratch_non_max_suppression,
     [OP_deform_conv] = scratch_deform_conv,
     [OP_resize] = scratch_resize,

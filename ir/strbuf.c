@@ -52,8 +52,13 @@ void strbuf_printf(StrBuf *b, const char *fmt, ...)
 
 void strbuf_add_quoted(StrBuf *b, const char *s)
 {
+    strbuf_add_quoted_n(b, s, s ? strlen(s) : 0);
+}
+
+void strbuf_add_quoted_n(StrBuf *b, const char *s, size_t n)
+{
     strbuf_add_n(b, "\"", 1);
-    for (; s && *s; s++) {
+    for (const char *end = s + n; s != end; s++) {
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\')
             strbuf_printf(b, "\\%c", c);

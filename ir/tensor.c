@@ -161,6 +161,17 @@ void tensor_set_f64(Tensor *t, int64_t i, double x)
     memcpy(p, &bits, (size_t)info->store);
 }
 
+static bool strings_equal(const Tensor *a, const Tensor *b)
+{
+    const StrElement *x = a->data, *y = b->data;
+    for (int64_t i = 0; i < a->count; i++) {
+        const StrElement *s = &x[a->splat ? 0 : i], *t = &y[b->splat ? 0 : i];
+        if (s->bytes != t->bytes || (s->bytes && memcmp(s->data, t->data, (size_t)s->bytes) != 0))
+            return false;
+    }
+    return true;
+}
+
 bool tensor_equal(const Tensor *a, const Tensor *b)
 {
     if (a == b)
@@ -169,6 +180,8 @@ bool tensor_equal(const Tensor *a, const Tensor *b)
         return false;
     if (a->rank && memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) != 0)
         return false;
+    if (a->dtype == DT_str)
+        return strings_equal(a, b);
     if (!a->splat && !b->splat)
         return !a->count || a->data == b->data || memcmp(a->data, b->data, tensor_bytes(a)) == 0;
     size_t size = (size_t)dtype_bytes(a->dtype);

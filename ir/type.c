@@ -97,7 +97,53 @@ Dim type_count_dim(Module *m, const Type *t)
 
 Dim type_bytes_dim(Module *m, const Type *t)
 {
+    if (t->kind != TY_TENSOR)
+        return dim_const(m->dims, CONTAINER_BYTES);
     return dim_mulk(m->dims, type_count_dim(m, t), dtype_bytes(t->dtype));
+}
+
+/* A size that is a number is kept, any other may be another one for the next item. */
+static Type item_type(Module *m, const Type *t)
+{
+    Dim dim[MAX_RANK];
+    if (t->kind != TY_TENSOR || t->rank < 0)
+        return *t;
+    for (int i = 0; i < t->rank; i++)
+        dim[i] = dim_is_const(t->dim[i]) ? t->dim[i] : dim_const(m->dims, -1);
+    return type_tensor(m, t->dtype, t->rank, dim);
+}
+
+bool type_of_items(Module *m, const Type *a, const Type *b, Type *out)
+{
+    bool nothing = a->kind == TY_TENSOR && a->rank == -2;
+    if (nothing || (b->kind == TY_TENSOR && b->rank == -2)) {
+        *out = item_type(m, nothing ? b : a);
+        return a->kind != b->kind || a->dtype == b->dtype;
+    }
+    if (a->kind != b->kind || a->dtype != b->dtype)
+        return false;
+    if (a->kind != TY_TENSOR) {
+        Type *item = ARENA_NEW(m->arena, Type);
+        bool ok = type_of_items(m, a->elem, b->elem, item);
+        *out = (Type){ .kind = a->kind, .dtype = a->dtype, .elem = item };
+        return ok;
+    }
+    Type x = item_type(m, a), y = item_type(m, b);
+    Dim dim[MAX_RANK];
+    if (x.rank != y.rank || x.rank < 0) {
+        *out = (Type){ .kind = TY_TENSOR, .dtype = x.dtype, .rank = x.rank == y.rank ? x.rank : -1 };
+        return true;
+    }
+    for (int i = 0; i < x.rank; i++)
+        dim[i] = x.dim[i] == y.dim[i] ? x.dim[i] : dim_const(m->dims, -1);
+    *out = type_tensor(m, x.dtype, x.rank, dim);
+    return true;
+}
+
+Type type_of_container(Module *m, TypeKind kind, const Type *item)
+{
+    Type t = item_type(m, item);
+    return (Type){ .kind = kind, .elem = arena_copy(m->arena, &t, sizeof t) };
 }
 
 const char *const type_kind_name[] = { [TY_TENSOR] = "tensor", [TY_SEQUENCE] = "seq", [TY_OPTIONAL] = "optional", [TY_MAP] = "map" };
@@ -109,7 +155,7 @@ const char *type_print(Module *m, Arena *a, const Type *t)
     if (t->kind != TY_TENSOR)
         return arena_printf(a, "%s<%s>", type_kind_name[t->kind], t->elem ? type_print(m, a, t->elem) : "none");
     if (t->rank < 0)
-        return arena_printf(a, "%s[?]", dtype_name(t->dtype));
+        return arena_printf(a, "%s[%s]", dtype_name(t->dtype), t->rank == -1 ? "?" : "none");
     const char *s = arena_printf(a, "%s[", dtype_name(t->dtype));
     for (int i = 0; i < t->rank; i++)
         s = arena_printf(a, "%s%s%s", s, i ? "," : "", dim_print(m->dims, a, t->dim[i]));

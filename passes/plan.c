@@ -27,6 +27,7 @@
  */
 #include <stdlib.h>
 
+#include "build.h"
 #include "pass_util.h"
 #include "scratch.h"
 
@@ -84,9 +85,17 @@ static bool returned_earlier(const Node *ret, int i, const Value *root)
     return false;
 }
 
+/* An output that points to more memory, strings or items: it is made when the run ends, from wherever the value is. */
+static bool is_exported(const Graph *g, const Value *v)
+{
+    return !g->parent && (v->type.kind != TY_TENSOR || v->type.dtype == DT_str);
+}
+
 static bool needs_copy(const Graph *g, const Node *ret, int i)
 {
     Value *v = ret->in[i].val, *root = root_of(v);
+    if (is_exported(g, v))
+        return false;
     OpCode op = root->def->op;
     bool sized_by_data = dim_from_data(g->module->dims, type_bytes_dim(g->module, &v->type));
     return op == OP_input || op == OP_constant || ((op_has(op, OPF_SIZES) || root != v) && sized_by_data) || returned_earlier(ret, i, root);
@@ -100,13 +109,19 @@ static bool needs_copy_in_loop(const Node *loop, const Node *ret, int i)
     return i <= states && index > 0 && index <= states && index != i;
 }
 
-static bool tensors_only(Module *m, const Node *n)
+static bool ranks_known(Module *m, const Node *n)
 {
     for (int i = 0; i < n->nout; i++)
-        if (n->out[i].type.kind != TY_TENSOR || n->out[i].type.rank < 0)
-            return diag_error(m->diag, n->loc, "%s: a result of type %s cannot be compiled, only tensors can", op_name(n->op),
+        if (n->out[i].type.kind == TY_TENSOR && n->out[i].type.rank < 0)
+            return diag_error(m->diag, n->loc, "%s: a result of type %s cannot be compiled, its rank is not known", op_name(n->op),
                               type_print(m, m->arena, &n->out[i].type));
     return true;
+}
+
+static Value *copy_of(Graph *g, Node *before, Value *v)
+{
+    Builder b = { .m = g->module, .g = g, .before = before, .loc = v->def->loc };
+    return v->type.kind == TY_TENSOR ? mk_expand(&b, IN(v), (Attr_expand){ .shape = { v->type.rank, v->type.dim } }) : mk_as_type(&b, v, &v->type);
 }
 
 /* owner: the node that g is nested in, or NULL. */
@@ -115,7 +130,7 @@ static bool insert_copies(Graph *g, const Node *owner)
     Module *m = g->module;
     FOR_EACH_NODE(n, g) {
         Graph *body[MAX_BODIES];
-        if (!tensors_only(m, n))
+        if (!ranks_known(m, n))
             return false;
         for (int i = 0, count = node_bodies(n, body); i < count; i++)
             if (!insert_copies(body[i], n))
@@ -126,11 +141,10 @@ static bool insert_copies(Graph *g, const Node *owner)
         Value *v = ret->in[i].val;
         if (owner && owner->op == OP_loop ? !needs_copy_in_loop(owner, ret, i) : !needs_copy(g, ret, i))
             continue;
-        Attr_expand a = { .shape = { v->type.rank, v->type.dim } };
-        Node *copy = node_new(g, ret, OP_expand, 1, &v, &a, -1, v->def->loc);
+        Value *copy = copy_of(g, ret, v);
         if (!copy)
             return false;
-        node_set_input(ret, i, node_out(copy));
+        node_set_input(ret, i, copy);
     }
     return true;
 }
@@ -231,7 +245,7 @@ static void begin_results(Plan *p, Node *n)
         else if (n->op == OP_input)
             begin_value(p, v, ST_INPUT, (int)NODE_ATTR(n, input)->index);
         else
-            begin_value(p, v, n->op == OP_constant ? ST_CONST : ST_ARENA, 0);
+            begin_value(p, v, n->op == OP_constant && v->type.dtype != DT_str ? ST_CONST : ST_ARENA, 0);    /* strings are pointers */
     }
 }
 
@@ -256,7 +270,8 @@ static void claim_places(Plan *p, int nvalues)
 {
     Node *ret = graph_return(p->m->graph);
     for (int i = 0; i < ret->nin; i++)
-        class_of(p, ret->in[i].val)->place = (Storage){ .kind = ST_OUTPUT, .index = i };
+        if (!is_exported(p->m->graph, ret->in[i].val))
+            class_of(p, ret->in[i].val)->place = (Storage){ .kind = ST_OUTPUT, .index = i };
     for (int i = 0; i < nvalues; i++) {
         Buffer *b = &p->buf[i];
         if (b->val && b->parent == (uint32_t)i && b->place.kind == ST_ARENA && !dim_upper(p->m->dims, b->bytes))

@@ -162,8 +162,9 @@ static bool widen_graph(Module *m, Graph *g)
         next = n->next;
         w.b.before = n;
         w.b.loc = n->loc;
-        if (n->op == OP_if)
-            ok = widen_graph(m, NODE_ATTR(n, if)->then_graph) && widen_graph(m, NODE_ATTR(n, if)->else_graph);
+        Graph *body[MAX_BODIES];
+        for (int i = 0, count = node_bodies(n, body); ok && i < count; i++)
+            ok = widen_graph(m, body[i]);
         ok = ok && (is_widened(&w, n) && rewrite_allowed(m, "widen", n) ? widen_node(&w, n) : keep_node(&w, n));
     }
     arena_free(notes);

@@ -200,9 +200,14 @@ void ingot_set_allocator(ingot_context *c, void *(*allocate)(void *, uint64_t), 
 static int bind_input(const ingot_context *c, const ingot_port *p, const ingot_tensor *t, int64_t *syms, ingot_error *err)
 {
     char got[160];
+    if (p->dtype >= INGOT_SEQUENCE && t->dtype == p->dtype && t->rank == 1 && t->dim[0] >= 0 && !t->stride && (t->data || !t->dim[0]))
+        return INGOT_OK;
     if (t->dtype != p->dtype)
         return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' has type %s, the model expects %s", p->name, ingot_dtype_name(t->dtype),
                           ingot_dtype_name(p->dtype));
+    if (p->dtype >= INGOT_SEQUENCE)
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' is %s; it must have rank 1, as many tensors as its size says, and no strides", p->name,
+                          p->dim_text[0]);
     if (t->rank != p->rank)
         return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' has %d dimensions, the model expects %d", p->name, (int)t->rank, (int)p->rank);
     for (int i = 0; i < p->rank; i++) {
@@ -265,6 +270,8 @@ static int take_input(ingot_context *c, int i, const ingot_tensor *t, ingot_erro
     int64_t count = ingot_count(t), size = (int64_t)ingot_dtype_bytes(t->dtype);
     c->in[i] = *t;
     c->in[i].stride = NULL;
+    if (t->dtype >= INGOT_SEQUENCE)
+        return is_lent(c, t->data) ? ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' is an output of the last run, which this run would free", name) : INGOT_OK;
     if (count < 0 || count > INT64_MAX / size)
         return ingot_fail(err, INGOT_ERR_ARGUMENT, "input '%s' has more elements than memory holds", name);
     if (count && !t->data)
@@ -309,7 +316,10 @@ static int check_output(const ingot_port *p, const ingot_tensor *t, const int64_
 static int offer_output(ingot_context *c, int i, const int64_t *dim, const ingot_tensor *t, ingot_error *err)
 {
     const ingot_port *p = &c->model->output[i];
-    bool decided = is_decided(p->rank, dim), ours = c->ours[i];
+    bool exported = p->dtype >= INGOT_SEQUENCE || p->dtype == INGOT_str;     /* the model makes it, with all that it points to */
+    bool decided = !exported && is_decided(p->rank, dim), ours = c->ours[i];
+    if (exported && !ours)
+        return ingot_fail(err, INGOT_ERR_ARGUMENT, "output '%s' cannot be written to a buffer: its memory is the context's", p->name);
     int status = ours ? INGOT_OK : check_output(p, t, dim, decided, err);
     c->out[i] = (ingot_tensor){ .dtype = p->dtype, .rank = p->rank };
     if (p->rank)

@@ -27,7 +27,12 @@ enum {
     INGOT_ERR_INTERNAL = 6
 };
 
-/* Element types: the numbers of ONNX TensorProto.DataType. Sub-byte types are one element per byte. */
+/* Element types: the numbers of ONNX TensorProto.DataType. Sub-byte types are one element per byte.
+ *
+ * A sequence, optional or map is an ingot_tensor too, with one of the numbers below instead: rank 1, dim[0] items, data points to as many ingot_tensors
+ * (of an optional none or one; of a map its keys, then its values). As an output it is one block of memory, like a string tensor and its bytes. */
+enum { INGOT_SEQUENCE = 101, INGOT_OPTIONAL = 102, INGOT_MAP = 103 };
+
 typedef struct ingot_tensor {
     void *data;                             /* 64-byte alignment is best, element alignment enough */
     int32_t dtype, rank;
@@ -52,7 +57,7 @@ typedef int (*ingot_image_decoder)(const void *data, uint64_t bytes, int32_t for
 typedef struct ingot_call {
     const ingot_tensor *input;              /* n_inputs of the model, in its order */
     ingot_tensor *output;                   /* n_outputs. data set: the caller's buffer of at least the right size; data NULL: allocate() is asked.
-                                               dtype, rank and dim are written by the run. */
+                                               dtype, rank and dim are written by the run. Strings, sequences, optionals: always NULL. */
     void *workspace;                        /* workspace_size(dims) bytes, 64-byte aligned */
     uint64_t workspace_bytes;
     ingot_parallel_for parallel_for;        /* NULL: one thread */
@@ -68,8 +73,9 @@ typedef struct ingot_call {
 typedef struct ingot_port {
     const char *name;
     int32_t dtype, rank;
-    const int64_t *dim;                     /* >= 0: fixed. -1 - s: symbol s (inputs: the size itself; outputs: see ingot_model.output_dims) */
-    const char *const *dim_text;            /* each dim as text: "1", "N", "2*N+1" */
+    const int64_t *dim;                     /* >= 0: fixed. -1 - s: symbol s (inputs: the size itself; outputs: see ingot_model.output_dims).
+                                               Of a sequence, optional or map: one dim, of no meaning. */
+    const char *const *dim_text;            /* each dim as text: "1", "N", "2*N+1"; of a sequence, optional or map: its type, "seq<f32[-1]>" */
 } ingot_port;
 
 /* ingot_model.flags */

@@ -34,6 +34,7 @@ static const DTypeRow dtype_rows[] = {
 #define DTYPE(name, onnx, bits, store, cls, npy) [onnx] = { #name, store },
 #include "../ir/dtypes.def"
 #undef DTYPE
+    [INGOT_SEQUENCE] = { "sequence", sizeof(ingot_tensor) }, [INGOT_OPTIONAL] = { "optional", sizeof(ingot_tensor) }, [INGOT_MAP] = { "map", sizeof(ingot_tensor) },
 };
 #define DTYPE(name, onnx, bits, store, cls, npy) _Static_assert(INGOT_##name == onnx, "ingot.h and dtypes.def disagree on " #name);
 #include "../ir/dtypes.def"

@@ -103,6 +103,17 @@ static uint32_t mini_encode(MiniRow r, double x)
 
 /* ---- elements ---- */
 
+void *k_keep(const KCall *c, int64_t bytes)
+{
+    KMemory *m = c->memory;
+    struct KBlock *b = m->allocate && bytes >= 0 ? m->allocate(m->ctx, (uint64_t)bytes + 64) : NULL;
+    if (!b)
+        return NULL;
+    b->next = m->blocks;
+    m->blocks = b;
+    return (char *)b + 64;
+}
+
 int32_t k_dtype_bytes(int32_t dtype)
 {
     switch (dtype) {

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../ingot_abi.h"
+
 typedef struct KTensor {
     void *data;                     /* contiguous; NULL: absent optional operand */
     int32_t dtype, rank;            /* dtype: ONNX number (enum KDType) */
@@ -30,6 +32,13 @@ enum KStatus {
 
 typedef void KTask(void *arg, int64_t begin, int64_t end);
 
+/* What lives until the end of the run: the bytes of strings, the elements of sequences. */
+typedef struct KMemory {
+    void *(*allocate)(void *ctx, uint64_t bytes);
+    void *ctx;
+    struct KBlock { struct KBlock *next; } *blocks;     /* in front of each, in 64 bytes */
+} KMemory;
+
 typedef struct KCall {
     const KTensor *in;
     KTensor *out;
@@ -39,6 +48,7 @@ typedef struct KCall {
     void (*share)(void *pool, KTask *task, void *arg, int64_t units);       /* ingot_parallel_for; NULL: one thread */
     void *pool;
     int32_t (*decode_image)(const void *data, uint64_t bytes, int32_t format, int64_t *size, uint8_t *pixels);      /* as in ingot_abi.h; may be NULL */
+    KMemory *memory;                /* of ops that KEEP something, else NULL */
 } KCall;
 
 typedef int32_t KFunction(const KCall *c);
@@ -88,6 +98,8 @@ void k_store_i64(void *data, int32_t dtype, int64_t i, int64_t x);      /* integ
 int64_t k_order_key(const void *data, int32_t dtype, int64_t i);
 /* Index i (negative: from the end) of an axis of that size, or -1 if there is none. */
 static inline int64_t k_index(int64_t i, int64_t size) { i = i < 0 ? i + size : i; return i >= 0 && i < size ? i : -1; }
+/* 64-byte aligned memory until the end of the run; NULL: there is none left. */
+void *k_keep(const KCall *c, int64_t bytes);
 void k_copy(void *to, const void *from, int64_t bytes);
 double k_floor(double x);
 double k_rint(double x);                                                /* halves to even */

@@ -148,7 +148,7 @@ static int64_t size_of(const ingot_model *m, const FeedOptions *o, const ingot_t
 static bool check_dims(const ingot_model *m, const FeedOptions *o, const ingot_tensor *t, int i)
 {
     int64_t size;
-    for (int k = 0; k < t->rank && k < m->input[i].rank; k++) {
+    for (int k = 0; t->dtype < INGOT_SEQUENCE && k < t->rank && k < m->input[i].rank; k++) {
         int64_t dim = m->input[i].dim[k];
         const char *given = dim < 0 ? value_of(&o->dim, m->symbol[-1 - dim]) : NULL;
         if (given && parse_size(given, &size) && size != t->dim[k])
@@ -161,6 +161,10 @@ static bool check_dims(const ingot_model *m, const FeedOptions *o, const ingot_t
 static bool make_input(const ingot_model *m, const FeedOptions *o, Generator *g, ingot_tensor *t, int i)
 {
     const ingot_port *p = &m->input[i];
+    if (p->dtype >= INGOT_SEQUENCE) {               /* nothing in it */
+        t[i] = (ingot_tensor){ .dtype = p->dtype, .rank = 1 };
+        return true;
+    }
     ingot_tensor made = { .dtype = p->dtype, .rank = p->rank };
     for (int k = 0; k < p->rank; k++)
         made.dim[k] = size_of(m, o, t, p->dim[k]);
@@ -182,13 +186,13 @@ bool tool_feed(const ingot_model *m, const FeedOptions *o, ingot_tensor *t)
         return false;
     for (int i = 0; i < m->n_inputs; i++) {
         const char *file = value_of(&o->input, m->input[i].name);
-        if (file && ingot_tensor_read(file, m->input[i].dtype, &t[i], &err))
+        if (file && tool_value_read(file, &m->input[i], &t[i], &err))
             return tool_fail("%s", err.text), false;
         if (file && !check_dims(m, o, &t[i], i))
             return false;
     }
     for (int i = 0; i < m->n_inputs; i++)
-        if (!t[i].data && !make_input(m, o, &g, t, i))
+        if (!t[i].data && !t[i].rank && !make_input(m, o, &g, t, i))
             return false;
     return true;
 }
@@ -196,5 +200,5 @@ bool tool_feed(const ingot_model *m, const FeedOptions *o, ingot_tensor *t)
 void tool_unfeed(const ingot_model *m, ingot_tensor *t)
 {
     for (int i = 0; i < m->n_inputs; i++)
-        free(t[i].data);
+        tool_value_free(&t[i]);
 }

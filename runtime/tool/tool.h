@@ -95,6 +95,12 @@ int tool_inspect_file(const char *path, bool json);
 int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Whether a file is a compiled model: by its name, else by its first bytes. */
 bool tool_is_compiled(const char *path);
+/* ".npy", ".json" for strings, "" for a sequence, optional or map, which is a folder of its items 0.npy, 1.npy... */
+const char *tool_extension(const ingot_port *p);
+/* A tensor as a file, or a container as a folder. What was read is the caller's: tool_value_free. */
+int tool_value_write(const char *path, const ingot_tensor *t, ingot_error *err);
+int tool_value_read(const char *path, const ingot_port *p, ingot_tensor *t, ingot_error *err);
+void tool_value_free(ingot_tensor *t);
 /* File name of a tensor: what is not in [A-Za-z0-9_.-] becomes '_', then the extension. */
 void tool_tensor_file(const char *folder, const ingot_port *p, char *path, size_t bytes);
 

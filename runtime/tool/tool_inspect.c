@@ -18,7 +18,7 @@ static void put_port_json(const ingot_port *p)
     printf(", \"dtype\": \"%s\", \"dims\": [", ingot_dtype_name(p->dtype));
     for (int i = 0; i < p->rank; i++) {
         fputs(i ? ", " : "", stdout);
-        if (p->dim[i] >= 0)
+        if (p->dim[i] >= 0 && p->dtype < INGOT_SEQUENCE)
             printf("%lld", (long long)p->dim[i]);
         else
             put_text(p->dim_text[i]);
@@ -39,6 +39,10 @@ static void put_ports_json(const char *key, const ingot_port *p, int n)
 static void put_ports(const char *kind, const ingot_port *p, int n)
 {
     for (int i = 0; i < n; i++) {
+        if (p[i].dtype >= INGOT_SEQUENCE) {
+            printf("%-9s %s: %s\n", kind, p[i].name, p[i].dim_text[0]);
+            continue;
+        }
         printf("%-9s %s: %s[", kind, p[i].name, ingot_dtype_name(p[i].dtype));
         for (int k = 0; k < p[i].rank; k++)
             printf("%s%s", k ? "," : "", p[i].dim_text[k]);

@@ -71,7 +71,7 @@ void tool_close(ToolSession *s)
 void tool_tensor_file(const char *folder, const ingot_port *p, char *path, size_t bytes)
 {
     int n = snprintf(path, bytes, "%s/", folder), at = n;
-    n += snprintf(path + n, n < (int)bytes ? bytes - (size_t)n : 0, "%s%s", p->name, p->dtype == INGOT_str ? ".json" : ".npy");
+    n += snprintf(path + n, n < (int)bytes ? bytes - (size_t)n : 0, "%s%s", p->name, tool_extension(p));
     for (char *s = path + at; n < (int)bytes && *s; s++)
         if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-", *s))
             *s = '_';
@@ -99,26 +99,44 @@ static bool write_outputs(const ingot_model *m, const ingot_tensor *out, const c
     char path[4096];
     for (int i = 0; i < m->n_outputs; i++) {
         tool_tensor_file(folder, &m->output[i], path, sizeof path);
-        if (ingot_tensor_write(path, &out[i], &err))
+        if (tool_value_write(path, &out[i], &err))
             return tool_fail("%s", err.text), false;
     }
     return true;
 }
 
+static void print_tensor(const char *name, const ingot_tensor *t)
+{
+    printf("%s: %s[", name, ingot_dtype_name(t->dtype));
+    for (int k = 0; k < t->rank; k++)
+        printf("%s%lld", k ? "," : "", (long long)t->dim[k]);
+    printf("]");
+    int64_t n = ingot_count(t), shown = n < 8 ? n : 8;
+    for (int64_t k = 0; k < shown && t->dtype == INGOT_f32; k++)
+        printf(" %.6g", (double)((const float *)t->data)[k]);
+    for (int64_t k = 0; k < shown && t->dtype == INGOT_i64; k++)
+        printf(" %lld", (long long)((const int64_t *)t->data)[k]);
+    printf("%s\n", n > shown && (t->dtype == INGOT_f32 || t->dtype == INGOT_i64) ? " ..." : "");
+}
+
+static void print_value(const char *name, const ingot_tensor *t)
+{
+    char item[300];
+    if (t->dtype < INGOT_SEQUENCE) {
+        print_tensor(name, t);
+        return;
+    }
+    printf("%s: %s of %lld\n", name, t->dtype == INGOT_SEQUENCE ? "sequence" : t->dtype == INGOT_OPTIONAL ? "optional" : "map", (long long)t->dim[0]);
+    for (int64_t i = 0; i < t->dim[0]; i++) {
+        snprintf(item, sizeof item, "%s/%lld", name, (long long)i);
+        print_value(item, &((const ingot_tensor *)t->data)[i]);
+    }
+}
+
 static void print_summary(const ingot_model *m, const ingot_tensor *out)
 {
-    for (int i = 0; i < m->n_outputs; i++) {
-        printf("%s: %s[", m->output[i].name, ingot_dtype_name(out[i].dtype));
-        for (int k = 0; k < out[i].rank; k++)
-            printf("%s%lld", k ? "," : "", (long long)out[i].dim[k]);
-        printf("]");
-        int64_t n = ingot_count(&out[i]), shown = n < 8 ? n : 8;
-        for (int64_t k = 0; k < shown && out[i].dtype == INGOT_f32; k++)
-            printf(" %.6g", (double)((const float *)out[i].data)[k]);
-        for (int64_t k = 0; k < shown && out[i].dtype == INGOT_i64; k++)
-            printf(" %lld", (long long)((const int64_t *)out[i].data)[k]);
-        printf("%s\n", n > shown && (out[i].dtype == INGOT_f32 || out[i].dtype == INGOT_i64) ? " ..." : "");
-    }
+    for (int i = 0; i < m->n_outputs; i++)
+        print_value(m->output[i].name, &out[i]);
 }
 
 static bool run_once(const ToolModel *t, const RunOptions *o, ingot_tensor *in, ingot_tensor *out)

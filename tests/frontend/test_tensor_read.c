@@ -177,9 +177,9 @@ static void reads_strings(void **state)
     Read r = read_tensor(t);
     assert_non_null(r.t);
     const StrElement *s = r.t->data;
-    assert_int_equal(s[0].count, 3);
-    assert_memory_equal(s[0].bytes, "a\0b", 3);
-    assert_int_equal(s[1].count, 0);
+    assert_int_equal(s[0].bytes, 3);
+    assert_memory_equal(s[0].data, "a\0b", 3);
+    assert_int_equal(s[1].bytes, 0);
     arena_free(r.a);
 }
 
