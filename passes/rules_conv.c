@@ -108,9 +108,10 @@ static Value *per_filter_channel(Match *x, const Node *c, Value *k)
     const Type *w = &c->in[1].val->type;
     int64_t group = NODE_ATTR(c, conv)->group, filters = w->dim[0]->k, depth = w->dim[1]->k, dim[MAX_RANK];
     Value *v = mk_reshape_ints(&x->b, k, 3, (int64_t[]){ group, 1, depth });
-    v = v ? mk_expand_to(&x->b, v, 3, dims_of_ints(x->m, 3, (int64_t[]){ group, filters / group, depth }).v) : NULL;
+    if (v && group > 1)
+        v = mk_expand_to(&x->b, v, 3, dims_of_ints(x->m, 3, (int64_t[]){ group, filters / group, depth }).v);
     for (int i = 0; i < w->rank; i++)
-        dim[i] = i == 0 ? filters : i == 1 ? depth : 1;
+        dim[i] = i == 0 && group > 1 ? filters : i == 1 ? depth : 1;
     return mk_reshape_ints(&x->b, v, w->rank, dim);
 }
 
