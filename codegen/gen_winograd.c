@@ -69,7 +69,7 @@ static LLVMValueRef difference(Codegen *cg, LLVMValueRef a, LLVMValueRef b)
     return !a ? LLVMBuildFNeg(cg->b, b, "") : !b ? a : LLVMBuildFSub(cg->b, a, b, "");
 }
 
-/* out = Bt d. Rows of opposite points differ in the sign of their odd terms, or of the even ones. */
+/* out = Bt d. Rows of opposite points differ in the sign of their odd terms. */
 static void transform_input(Codegen *cg, const Winograd *w, LLVMValueRef *d, LLVMValueRef *out)
 {
     for (int i = 0; i < w->n; i++) {
@@ -78,9 +78,7 @@ static void transform_input(Codegen *cg, const Winograd *w, LLVMValueRef *d, LLV
         out[i] = add(cg, even, odd);
         if (!pair)
             continue;
-        bool odd_flips = w->bt[i][1] == -w->bt[i + 1][1];
-        out[i + 1] = odd_flips ? difference(cg, even, odd) : difference(cg, odd, even);
-        i++;
+        out[++i] = difference(cg, even, odd);
     }
 }
 
