@@ -18,12 +18,11 @@
 
 enum {
     SLOTS = 16,                         /* threads that may run it at the same time; scratch that is not used is not resident */
-    SHARES = 4,                         /* pieces of work that a layer should have */
+    SHARES = 8,                         /* pieces of work that a layer should have */
     LEAST_TILES = 14, MOST_TILES = 64, LEAST_CHANNELS = 4,
     L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
 };
 
-static const double ALONE = 1.08;                   /* what one thread would pay, so that several have something to share */
 static const double MEMORY = 10, LLC = 20;          /* bytes per cycle */
 static const double OVERLAP = 0.55;                 /* share of the shorter of two that hides behind the longer */
 static const double TILE_EFFICIENCY = 0.92;         /* of register tiles, relative to the peak */
@@ -76,16 +75,21 @@ static double winograd_cycles(const Layer *l, const WinogradPlan *p, int64_t tot
     return overlapped(product_cycles(l, rows * positions), bytes / MEMORY + again + spilled) + transforms;
 }
 
-/* Fewer panels per item only where the products of all of them would not stay in the cache. */
-static int64_t panels_per_item(const Layer *l, WinogradPlan p)
+/* The most panels per item of which the products stay in the cache, and that leave enough items to share: two threads that work on one block
+ * transform its input twice, which is little. */
+static int64_t panels_per_item(const Layer *l, WinogradPlan p, int64_t blocks)
 {
-    enum { LEAST = 8 };
-    p.panels = l->panels;
-    if (winograd_slot_bytes(&p, l->cin) <= L2_BYTES || l->panels <= LEAST)
-        return l->panels;
-    for (p.panels = LEAST; l->panels % p.panels; p.panels++)
-        ;
-    return p.panels;
+    enum { LEAST = 2, FEW = 8 };
+    int64_t best = l->panels;
+    for (p.panels = l->panels; p.panels >= LEAST; p.panels--) {
+        if (l->panels % p.panels)
+            continue;
+        best = p.panels;
+        bool fits = p.panels <= FEW || winograd_slot_bytes(&p, l->cin) <= L2_BYTES;
+        if (fits && blocks * (l->panels / p.panels) >= SHARES)
+            break;
+    }
+    return best;
 }
 
 static int64_t tile_count(const Layer *l, int m)
@@ -100,10 +104,8 @@ static Way best_block(const Layer *l, int m, int64_t least, int64_t most)
     Way best = { .cycles = -1 };
     for (int64_t blocks = (total + most - 1) / most; blocks <= total && (total + blocks - 1) / blocks >= (total < least ? total : least); blocks++) {
         WinogradPlan p = { .m = m, .tiles = (total + blocks - 1) / blocks, .slots = SLOTS };
-        p.panels = panels_per_item(l, p);
+        p.panels = panels_per_item(l, p, blocks);
         double cycles = winograd_cycles(l, &p, total);
-        if (blocks * (l->panels / p.panels) < SHARES)
-            cycles *= ALONE;
         if (best.cycles < 0 || cycles < best.cycles)
             best = (Way){ p, cycles };
         blocks += blocks / 8;                       /* sizes close to each other are alike */
