@@ -2,7 +2,7 @@
  *
  *   %1 = conv(%0, %w) {pads=[1,1,1,1], channels_last=true}  ->  %1 = conv(%0, %w) {pads=[1,1,1,1], channels_last=true, winograd=[4,28,4,16]}
  *
- * The cheapest by a cost model in cycles of one core:
+ * The cheapest by a cost model in cycles, of a run on one core and a run on two:
  *   multiply   products per vector and cycle, at the share of the peak that register tiles reach
  *   transform  cycles per 16 channels of a tile, measured, for each F(m, 3)
  *   weights    bytes that come from memory each run, again for each block where they do not stay in the last-level cache
@@ -23,7 +23,7 @@ enum {
     L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
 };
 
-static const double MEMORY = 10, LLC = 20;          /* bytes per cycle */
+static const double MEMORY = 8, LLC = 20;          /* bytes per cycle */
 static const double OVERLAP = 0.55;                 /* share of the shorter of two that hides behind the longer */
 static const double TILE_EFFICIENCY = 0.92;         /* of register tiles, relative to the peak */
 
@@ -46,6 +46,13 @@ static double overlapped(double a, double b)
     return a > b ? a + (1 - OVERLAP) * b : b + (1 - OVERLAP) * a;
 }
 
+/* What it takes on one thread and on two, which share the memory but not the arithmetic: where both ways are equally fast on one, the one that
+ * reads less is better. */
+static double one_and_two_threads(double arithmetic, double memory)
+{
+    return overlapped(arithmetic, memory) + overlapped(arithmetic / 2, memory);
+}
+
 /* Cycles for rows x cin times cin x panels: one multiply-add per pipe and cycle, and at least the stores of the sums. */
 static double product_cycles(const Layer *l, double rows)
 {
@@ -61,7 +68,7 @@ static double direct_cycles(const Layer *l)
 {
     Layer nine = *l;
     nine.cin *= 9;
-    return overlapped(product_cycles(&nine, (double)l->pixels), weight_bytes(l, 9) / MEMORY);
+    return one_and_two_threads(product_cycles(&nine, (double)l->pixels), weight_bytes(l, 9) / MEMORY);
 }
 
 static double winograd_cycles(const Layer *l, const WinogradPlan *p, int64_t total)
@@ -72,7 +79,7 @@ static double winograd_cycles(const Layer *l, const WinogradPlan *p, int64_t tot
     double again = (double)(blocks - 1) * bytes / (bytes > LLC_BYTES ? MEMORY : 2 * LLC);
     double spilled = scratch > L2_BYTES ? (double)blocks * (scratch - L2_BYTES) / LLC : 0;
     double transforms = rows * (double)(l->cin / 16 + (l->cin % 16 != 0) + l->panels) * transform_cycles(p->m) * l->vectors;
-    return overlapped(product_cycles(l, rows * positions), bytes / MEMORY + again + spilled) + transforms;
+    return one_and_two_threads(product_cycles(l, rows * positions), bytes / MEMORY + again + spilled) + 1.5 * transforms;
 }
 
 /* The most panels per item of which the products stay in the cache, and that leave enough items to share: two threads that work on one block
