@@ -18,7 +18,7 @@
 
 enum {
     SLOTS = 16,                         /* threads that may run it at the same time; scratch that is not used is not resident */
-    SHARES = 8,                         /* pieces of work that a layer should have */
+    SHARES = 4,                         /* pieces of work that a layer should have */
     LEAST_TILES = 14, MOST_TILES = 64, LEAST_CHANNELS = 4,
     L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
 };
@@ -71,13 +71,20 @@ static double direct_cycles(const Layer *l)
     return one_and_two_threads(product_cycles(&nine, (double)l->pixels), weight_bytes(l, 9) / MEMORY);
 }
 
+static double transformed_bytes(const Layer *l, const WinogradPlan *p)
+{
+    return (double)((p->m + 2) * (p->m + 2) * p->tiles * winograd_row(l->cin)) * sizeof(float);
+}
+
 static double winograd_cycles(const Layer *l, const WinogradPlan *p, int64_t total)
 {
     int positions = (p->m + 2) * (p->m + 2);
     int64_t blocks = (total + p->tiles - 1) / p->tiles;
     double rows = (double)(blocks * p->tiles), bytes = weight_bytes(l, positions), scratch = (double)winograd_slot_bytes(p, l->cin);
     double again = (double)(blocks - 1) * bytes / (bytes > LLC_BYTES ? MEMORY : 2 * LLC);
-    double spilled = scratch > L2_BYTES ? (double)blocks * (scratch - L2_BYTES) / LLC : 0;
+    double spilled = 0;                 /* what does not fit, and the transformed input again for each further item of a block */
+    if (scratch > L2_BYTES)
+        spilled = (double)blocks * (scratch - L2_BYTES + (double)(l->panels / p->panels - 1) * transformed_bytes(l, p)) / LLC;
     double transforms = rows * (double)(l->cin / 16 + (l->cin % 16 != 0) + l->panels) * transform_cycles(p->m) * l->vectors;
     return one_and_two_threads(product_cycles(l, rows * positions), bytes / MEMORY + again + spilled) + 1.5 * transforms;
 }
