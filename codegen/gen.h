@@ -42,7 +42,8 @@ typedef struct Group {
     Codegen *cg;
     const Node *owner;              /* the node in the planned graph */
     const Graph *body;              /* of a fused node, else NULL */
-    const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL */
+    const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL; of attention the last matmul ... */
+    const Node *scores, *softmax;   /* ... and then these are the other two, else NULL */
     int noperand;
     Value *operand[MAX_OPERANDS];   /* outer values, as owner's operands */
     Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
@@ -59,6 +60,7 @@ typedef struct Group {
     const Value *given_value;       /* the anchor's result: not computed but given ... */
     LLVMValueRef given;             /* ... as this compute value */
     LLVMValueRef mask;              /* lanes that operands may be read under, NULL: all (not with strided reads) */
+    LLVMValueRef last_lane;         /* lanes behind this one (i64) read what it reads, where lanes do not run along memory; NULL: every lane may be read */
     int ntables;
     ByteTable table[MAX_TABLES];
     int nmemo, next_index_id;
@@ -159,6 +161,7 @@ typedef bool GenFn(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work);
 /* The owner's pool is a maximum of f32 of which it is known that the order of their bits is theirs. */
 bool pool_compares_bits(const Node *owner);
 GenFn gen_map, gen_pad, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose, gen_recurrent;
+GenFn gen_attention;
 
 /* gen_pad emits nothing and returns false where it does not apply: gen_map does. */
 

@@ -23,6 +23,22 @@ static bool is_moved(OpCode op)
     return op_table[op].flags & (OPF_MOVE | OPF_VIEW);
 }
 
+/* matmul, softmax, matmul: the only group with more than one anchor. */
+static bool joins_attention(Group *g, const Node *n)
+{
+    if (!g->anchor || g->anchor->op != OP_matmul || g->scores)
+        return false;
+    if (n->op == OP_softmax && !g->softmax) {
+        g->softmax = n;
+        return true;
+    }
+    if (n->op != OP_matmul || !g->softmax || node_in(n, 0) != node_out(g->softmax))
+        return false;
+    g->scores = g->anchor;
+    g->anchor = n;
+    return true;
+}
+
 static bool note_node(Group *g, const Node *n)
 {
     g->computes |= is_pointwise(n->op);
@@ -32,6 +48,8 @@ static bool note_node(Group *g, const Node *n)
         g->elementwise = false;
         return true;
     }
+    if (joins_attention(g, n))
+        return true;
     if (g->anchor)
         return diag_error(g->cg->m->diag, n->loc, "internal: a kernel with two anchors, %s and %s", op_name(g->anchor->op), op_name(n->op));
     g->anchor = n;
@@ -424,10 +442,40 @@ static LLVMValueRef load_strided(Group *g, int k, LLVMValueRef offset, int step)
     return cg_every(g->cg, step, v);
 }
 
+/* Lanes run along another dim than the last. */
+static bool lanes_apart(const Index *at)
+{
+    for (int d = 0; d + 1 < at->rank; d++)
+        if (at->lane[d])
+            return true;
+    return false;
+}
+
+/* One lane after the other. */
+static LLVMValueRef load_apart(Group *g, int k, const Index *at, LLVMValueRef offset, int lanes)
+{
+    Codegen *cg = g->cg;
+    const Type *t = &g->inner[k]->type;
+    LLVMValueRef lane[MAX_RANK], v = LLVMGetPoison(cg_compute_type(cg, t->dtype, lanes));
+    for (int d = 0; d < at->rank; d++)
+        lane[d] = cg_i64(cg, at->lane[d]);
+    LLVMValueRef step = linear_offset(g, t->rank, t->dim, lane);
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef n = cg_i64(cg, i);
+        if (g->last_lane)
+            n = LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, n, g->last_lane, ""), n, g->last_lane, "");
+        LLVMValueRef x = operand_load(g, k, LLVMBuildNSWAdd(cg->b, offset, LLVMBuildNSWMul(cg->b, n, step, ""), ""), 1, NULL);
+        v = LLVMBuildInsertElement(cg->b, v, x, LLVMConstInt(cg->i32, (unsigned)i, false), "");
+    }
+    return v;
+}
+
 static LLVMValueRef load_full(Group *g, int k, const Index *at, int lanes, LLVMValueRef mask)
 {
     const Type *t = &g->inner[k]->type;
     LLVMValueRef offset = linear_offset(g, t->rank, t->dim, at->v);
+    if (lanes > 1 && g->last_lane && lanes_apart(at))
+        return load_apart(g, k, at, offset, lanes);
     int64_t step = lanes > 1 ? memory_step(g->cg->m->dims, t, at->lane) : 0;
     if (step > 1)
         return load_strided(g, k, offset, (int)step);

@@ -153,7 +153,7 @@ static uint64_t pack_constant(const Group *g, const Tensor *t)
 
 int pack_operand(const Group *g, uint64_t *offset)
 {
-    if (!g->anchor || (g->anchor->op != OP_matmul && g->anchor->op != OP_recurrent && !conv_is_fast(g)))
+    if (!g->anchor || g->softmax || (g->anchor->op != OP_matmul && g->anchor->op != OP_recurrent && !conv_is_fast(g)))
         return -1;
     int k = group_operand(g, node_in(g->anchor, 1));
     const Tensor *t = k >= 0 ? value_constant(g->operand[k]) : NULL;

@@ -11,6 +11,7 @@
  * The groups, which are what codegen knows how to make a kernel of:
  *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue); other operands of the epilogue are made
  *                 of bytes inside, where they are made of bytes
+ *   attention     two matmuls around a softmax, and what lies between them (fuse_attention.c)
  *   pool          the same behind a pool, and bytes converted before it
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
  *   map           elementwise nodes, movement, and reshape between them, where nothing is computed more often than before. Movement that takes
@@ -26,7 +27,7 @@
  */
 #include <stdlib.h>
 
-#include "pass_util.h"
+#include "fuse_attention.h"
 
 enum { MAX_GROUP = 40, MAX_CONCAT = 8, MAX_INPUTS = 48 };      /* nodes; operands of a concat inside; operands of the group */
 
@@ -506,6 +507,24 @@ static bool fuse_around(Fuse *f, bool (*is_anchor)(const Node *))
     return true;
 }
 
+static bool is_softmax(const Node *n)
+{
+    return n->op == OP_softmax;
+}
+
+static bool fuse_attention(Fuse *f)
+{
+    Node **anchor;
+    int n = collect(f, is_softmax, &anchor);
+    for (int i = 0; i < n; i++) {
+        Group s = { 0 };
+        s.n = attention_members(f->m, anchor[i], s.member, MAX_GROUP / 2);
+        if (s.n && !make_fused(f, &s))
+            return false;
+    }
+    return true;
+}
+
 static bool fuse_maps(Fuse *f)
 {
     Node **root;
@@ -532,7 +551,7 @@ static bool fuse_graph(Module *m, Graph *g)
     }
     Arena *tmp = arena_new();
     Fuse f = { m, g, tmp, ARENA_ARRAY(tmp, bool, m->next_id + 1) };
-    bool ok = fuse_around(&f, is_contraction_or_pool) && fuse_around(&f, is_reduction) && fuse_maps(&f);
+    bool ok = fuse_attention(&f) && fuse_around(&f, is_contraction_or_pool) && fuse_around(&f, is_reduction) && fuse_maps(&f);
     arena_free(tmp);
     return ok;
 }
