@@ -14,7 +14,7 @@
 
 #include "cg.h"
 
-enum { MAX_OPERANDS = 64, MAX_MEMO = 512, MAX_TABLES = 8 };
+enum { MAX_OPERANDS = 64, MAX_KNOWN = 40, MAX_MEMO = 512, MAX_TABLES = 8 };
 
 typedef struct Index {
     int rank;
@@ -44,6 +44,7 @@ typedef struct Group {
     const Graph *body;              /* of a fused node, else NULL */
     const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL; of attention the last matmul ... */
     const Node *scores, *softmax;   /* ... and then these are the other two, else NULL */
+    bool rows;                      /* computed row by row (gen_rows.c): other reductions over the same axis may follow the anchor */
     int noperand;
     Value *operand[MAX_OPERANDS];   /* outer values, as owner's operands */
     Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
@@ -60,6 +61,8 @@ typedef struct Group {
     const Value *given_value;       /* the anchor's result: not computed but given ... */
     LLVMValueRef given;             /* ... as this compute value */
     LLVMValueRef mask;              /* lanes that operands may be read under, NULL: all (not with strided reads) */
+    int nknown;                     /* values with one element per row, computed already */
+    struct { const Value *v; LLVMValueRef scalar; } known[MAX_KNOWN];
     LLVMValueRef last_lane;         /* lanes behind this one (i64) read what it reads, where lanes do not run along memory; NULL: every lane may be read */
     int ntables;
     ByteTable table[MAX_TABLES];
@@ -161,7 +164,7 @@ typedef bool GenFn(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work);
 /* The owner's pool is a maximum of f32 of which it is known that the order of their bits is theirs. */
 bool pool_compares_bits(const Node *owner);
 GenFn gen_map, gen_pad, gen_reduce, gen_arg_reduce, gen_softmax, gen_pool, gen_matmul, gen_conv, gen_conv_any, gen_conv_transpose, gen_recurrent;
-GenFn gen_attention;
+GenFn gen_attention, gen_rows;
 
 /* gen_pad emits nothing and returns false where it does not apply: gen_map does. */
 

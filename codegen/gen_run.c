@@ -302,7 +302,7 @@ static LLVMValueRef emit_kernel(Run *r, Group *g, GenFn *gen, Work *work)
 {
     Codegen *cg = r->cg;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(cg->b);
-    LLVMValueRef fn = LLVMAddFunction(cg->mod, arena_printf(cg->arena, "k%d_%s", cg->kernels->n, g->softmax ? "attention" : op_name(g->anchor ? g->anchor->op : g->owner->op)), cg->kernel_type);
+    LLVMValueRef fn = LLVMAddFunction(cg->mod, arena_printf(cg->arena, "k%d_%s", cg->kernels->n, g->softmax ? "attention" : g->rows ? "rows" : op_name(g->anchor ? g->anchor->op : g->owner->op)), cg->kernel_type);
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     cg_function_attributes(cg, fn);
     LLVMPositionBuilderAtEnd(cg->b, LLVMAppendBasicBlockInContext(cg->llvm, fn, "entry"));
@@ -323,7 +323,7 @@ static struct Kernel *kernel_of(Run *r, Group *g)
     for (int i = 0; i < c->n; i++)
         if (!strcmp(c->item[i].key, key))
             return &c->item[i];
-    GenFn *gen = g->softmax ? gen_attention : g->anchor ? anchor_generator[g->anchor->op] : gen_map;
+    GenFn *gen = g->softmax ? gen_attention : g->rows ? gen_rows : g->anchor ? anchor_generator[g->anchor->op] : gen_map;
     if (!gen) {
         diag_error(cg->m->diag, g->owner->loc, "%s cannot be compiled yet", op_name(g->anchor->op));
         return NULL;

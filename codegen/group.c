@@ -39,6 +39,25 @@ static bool joins_attention(Group *g, const Node *n)
     return true;
 }
 
+/* Another reduction over the anchor's axis. */
+static bool joins_rows(Group *g, const Node *n)
+{
+    if (!g->anchor || g->anchor->op != OP_reduce || n->op != OP_reduce)
+        return false;
+    return g->rows = NODE_ATTR(n, reduce)->axes.n == 1 && NODE_ATTR(g->anchor, reduce)->axes.n == 1 && NODE_ATTR(n, reduce)->axes.v[0] == NODE_ATTR(g->anchor, reduce)->axes.v[0];
+}
+
+/* A reduction's own kernel gives one element per row; what gives whole rows again is made row by row. */
+static bool gives_rows(const Group *g)
+{
+    if (!g->anchor || g->anchor->op != OP_reduce || g->result->type.rank != node_out(g->anchor)->type.rank)
+        return false;
+    for (int d = 0; d < g->result->type.rank; d++)
+        if (g->result->type.dim[d] != node_out(g->anchor)->type.dim[d])
+            return true;
+    return false;
+}
+
 static bool note_node(Group *g, const Node *n)
 {
     g->computes |= is_pointwise(n->op);
@@ -48,7 +67,7 @@ static bool note_node(Group *g, const Node *n)
         g->elementwise = false;
         return true;
     }
-    if (joins_attention(g, n))
+    if (joins_attention(g, n) || joins_rows(g, n))
         return true;
     if (g->anchor)
         return diag_error(g->cg->m->diag, n->loc, "internal: a kernel with two anchors, %s and %s", op_name(g->anchor->op), op_name(n->op));
@@ -74,6 +93,7 @@ bool group_open(Group *g, Codegen *cg, const Node *owner)
         if (!note_node(g, n))
             return false;
     g->result = node_in(graph_return(g->body), 0);
+    g->rows |= gives_rows(g);
     return true;
 }
 
@@ -584,6 +604,9 @@ LLVMValueRef group_load(Group *g, const Value *v, const Index *at, int lanes)
 {
     if (v == g->given_value)
         return g->given;
+    for (int i = 0; i < g->nknown; i++)
+        if (g->known[i].v == v)
+            return cg_splat(g->cg, g->known[i].scalar, lanes);
     LLVMValueRef val = recall(g, v, at, lanes);
     if (!val) {
         val = compute(g, v, at, lanes, g->mask);
@@ -646,8 +669,8 @@ bool lanes_ok(LaneWalk *w, const Value *v, const int64_t *lane)
         return false;
     if (group_operand(w->g, v) >= 0)
         return operand_lanes_ok(w, v, lane);
-    if (v->def->op == OP_constant || v->def == w->g->anchor)
-        return true;                                /* the anchor's result is given */
+    if (v->def->op == OP_constant || v->def == w->g->anchor || (w->g->rows && v->def->op == OP_reduce))
+        return true;                                /* the anchor's result is given, a row's sums are known */
     const Movement *move = &movement_table[v->def->op];
     return (move->lanes ? move->lanes : lanes_through_broadcast)(w, v->def, lane);
 }

@@ -14,6 +14,7 @@
  *   attention     two matmuls around a softmax, and what lies between them (fuse_attention.c)
  *   pool          the same behind a pool, and bytes converted before it
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
+ *   rows          reductions over the last axis, and elementwise nodes between and behind them (fuse_rows.c)
  *   map           elementwise nodes, movement, and reshape between them, where nothing is computed more often than before. Movement that takes
  *                 neighbours along the last axis apart is not mixed with computation, which would lose its vectors; a concat is, if it comes last.
  * A group has one result; whatever else it computes is used inside only, possibly several times (x * sigmoid(x)). So no path leaves it and comes back,
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 
 #include "fuse_attention.h"
+#include "fuse_rows.h"
 
 enum { MAX_GROUP = 40, MAX_CONCAT = 8, MAX_INPUTS = 48 };      /* nodes; operands of a concat inside; operands of the group */
 
@@ -66,11 +68,11 @@ static bool fits_map(const Node *n)
 
 enum { MAX_REPEATS = 4 };
 
-static bool is_cheap(const Node *n)
+bool op_is_cheap(OpCode op)
 {
     static const bool cheap[OP_count] = { [OP_add] = true, [OP_sub] = true, [OP_mul] = true, [OP_max] = true, [OP_min] = true, [OP_neg] = true,
                                           [OP_abs] = true, [OP_relu] = true, [OP_cast] = true };
-    return cheap[n->op];
+    return cheap[op];
 }
 
 /* Reads one value of its own size, which somebody else reads too; all else that it reads is smaller. */
@@ -97,7 +99,7 @@ static bool worth_repeating(const Node *n)
 {
     const Node *user[MAX_REPEATS];
     int users = 0;
-    if (!is_cheap(n) || !reads_one_large(n))
+    if (!op_is_cheap(n->op) || !reads_one_large(n))
         return false;
     FOR_EACH_USE(u, node_out(n)) {
         int k = 0;
@@ -235,7 +237,7 @@ static void grow_prologue(const Fuse *f, Group *s, const Type *shape)
 static bool is_made_of_bytes(const Value *v, const Type *shape)
 {
     const Node *n = v->def;
-    if (!op_is_elementwise(n->op) || !same_shape(&v->type, shape) || !(is_cheap(n) || n->op == OP_bitcast))
+    if (!op_is_elementwise(n->op) || !same_shape(&v->type, shape) || !(op_is_cheap(n->op) || n->op == OP_bitcast))
         return false;
     if (n->op == OP_cast)
         return dtype_bytes(n->in[0].val->type.dtype) == 1;
@@ -525,6 +527,25 @@ static bool fuse_attention(Fuse *f)
     return true;
 }
 
+static bool is_reduce(const Node *n)
+{
+    return n->op == OP_reduce;
+}
+
+static bool fuse_rows(Fuse *f)
+{
+    Node **anchor;
+    int n = collect(f, is_reduce, &anchor);
+    for (int i = 0; i < n; i++) {
+        Group s = { 0 };
+        if (!f->gone[anchor[i]->id])
+            s.n = rows_members(anchor[i], s.member, MAX_GROUP / 2);
+        if (s.n && !make_fused(f, &s))
+            return false;
+    }
+    return true;
+}
+
 static bool fuse_maps(Fuse *f)
 {
     Node **root;
@@ -551,7 +572,7 @@ static bool fuse_graph(Module *m, Graph *g)
     }
     Arena *tmp = arena_new();
     Fuse f = { m, g, tmp, ARENA_ARRAY(tmp, bool, m->next_id + 1) };
-    bool ok = fuse_attention(&f) && fuse_around(&f, is_contraction_or_pool) && fuse_around(&f, is_reduction) && fuse_maps(&f);
+    bool ok = fuse_attention(&f) && fuse_around(&f, is_contraction_or_pool) && fuse_rows(&f) && fuse_around(&f, is_reduction) && fuse_maps(&f);
     arena_free(tmp);
     return ok;
 }
