@@ -66,8 +66,9 @@ static Shapes tile_shapes(const TargetInfo *t, DType type, int64_t rows, int64_t
 {
     int per = registers_per_panel(t, type), room = t->vector_registers > 0 ? t->vector_registers : 16;
     int64_t want = rows ? rows : 14, panels = cols ? (cols + CG_LANES - 1) / CG_LANES : 2;
+    int most = want == 1 ? 4 : 8;           /* one row waits for memory, which is read faster in fewer streams */
     Shapes s = { .n = 0 };
-    for (int p = 1; p <= 8 && p <= panels; p++)
+    for (int p = 1; p <= most && p <= panels; p++)
         for (int r = 1; r <= 14 && r <= want && r * p <= MAX_TILE; r++) {
             if ((r * p + p) * per + 1 > room && r * p > 1)
                 continue;
