@@ -23,7 +23,8 @@ enum {
     L2_BYTES = 400 << 10, LLC_BYTES = 16 << 20,       /* of these a run may count on */
 };
 
-static const double MEMORY = 8, LLC = 20;          /* bytes per cycle */
+static const double MEMORY = 8, LLC = 20, PREFETCHED = 80, SPILL = 10;     /* bytes per cycle: from memory, from the last-level cache, there if asked
+                                                                           for ahead; written to it and read again */
 static const double OVERLAP = 0.55;                 /* share of the shorter of two that hides behind the longer */
 static const double TILE_EFFICIENCY = 0.92;         /* of register tiles, relative to the peak */
 
@@ -81,12 +82,13 @@ static double winograd_cycles(const Layer *l, const WinogradPlan *p, int64_t tot
     int positions = (p->m + 2) * (p->m + 2);
     int64_t blocks = (total + p->tiles - 1) / p->tiles;
     double rows = (double)(blocks * p->tiles), bytes = weight_bytes(l, positions), scratch = (double)winograd_slot_bytes(p, l->cin);
-    double again = (double)(blocks - 1) * bytes / (bytes > LLC_BYTES ? MEMORY : 2 * LLC);
-    double spilled = 0;                 /* what does not fit, and the transformed input again for each further item of a block */
-    if (scratch > L2_BYTES)
-        spilled = (double)blocks * (scratch - L2_BYTES + (double)(l->panels / p->panels - 1) * transformed_bytes(l, p)) / LLC;
+    double again = (double)(blocks - 1) * bytes / (bytes > LLC_BYTES ? MEMORY : PREFETCHED), spilled = 0;
+    if (scratch > L2_BYTES) {           /* the transformed input is read again for each further item of a block */
+        again += (double)blocks * (double)(l->panels / p->panels - 1) * transformed_bytes(l, p) / LLC;
+        spilled = (double)blocks * (scratch - L2_BYTES) / SPILL;
+    }
     double transforms = rows * (double)(l->cin / 16 + (l->cin % 16 != 0) + l->panels) * transform_cycles(p->m) * l->vectors;
-    return one_and_two_threads(product_cycles(l, rows * positions), bytes / MEMORY + again + spilled) + 1.5 * transforms;
+    return one_and_two_threads(product_cycles(l, rows * positions), bytes / MEMORY + again) + 1.5 * (transforms + spilled);
 }
 
 /* The most panels per item of which the products stay in the cache, and that leave enough items to share: two threads that work on one block
