@@ -51,6 +51,9 @@ const kernels = {
   'matmul of two inputs': matmul(512, 512, 512, false),
 };
 
+// Without the rules: they would compute a weight that is one number repeated only once.
+const passes = ['--passes', 'layout,explicit_pad,fuse,plan'];
+
 const moduleText = body => `module "kernel"\n\ngraph typed {\n${body}\n  return(%2) {names=["y"]}\n}\n`;
 
 /** Calls use(name, file) for each kernel's .irt file; what that returns, as rows. */
@@ -64,7 +67,7 @@ const eachKernel = use => withFolder(folder => Object.entries(kernels).map(([nam
 
 function timeKernels(cpu, options) {
   return eachKernel((name, file) => {
-    const args = ['profile', file, '--json', ...(cpu === 'native' ? [] : ['--cpu', cpu]), ...words(options.compile)];
+    const args = ['profile', file, '--json', ...passes, ...(cpu === 'native' ? [] : ['--cpu', cpu]), ...words(options.compile)];
     const rounds = Array.from({ length: Number(options.rounds) }, () => runJson(path.join(options.build, 'ingot'), args));
     const share = p => (100 * p.kernels[0].gflops) / p.machine.gflops, p = rounds.sort((a, b) => share(a) - share(b))[rounds.length >> 1], k = p.kernels[0];
     return { name, percent: share(p), text: `${k.gflops.toFixed(1)} of ${p.machine.gflops.toFixed(1)} GFLOP/s in ${p.machine.vector_bits}-bit vectors` };
@@ -103,7 +106,7 @@ function analyse(assembly, folder, options) {
 function analyseKernels(options) {
   return eachKernel((name, file, folder) => {
     const out = path.join(folder, 'kernel.s');
-    run(path.join(options.build, 'ingot'), ['compile', file, '--target', options.target, '--cpu', options.mca, '-o', out, ...words(options.compile)]);
+    run(path.join(options.build, 'ingot'), ['compile', file, ...passes, '--target', options.target, '--cpu', options.mca, '-o', out, ...words(options.compile)]);
     return { name, ...analyse(fs.readFileSync(out, 'utf8'), folder, options) };
   });
 }
