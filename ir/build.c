@@ -112,7 +112,8 @@ Value *mk_slice_axis(Builder *b, Value *x, int axis, Dim start, Dim size)
 
 Value *mk_clip(Builder *b, Value *x, double lo, double hi)
 {
-    return mk_min(b, mk_max(b, x, mk_k(b, x, lo)), mk_k(b, x, hi));
+    Value *above = mk_max(b, x, mk_k(b, x, lo));        /* one call after the other: C leaves the order of arguments open */
+    return mk_min(b, above, mk_k(b, x, hi));
 }
 
 Value *mk_as_type(Builder *b, Value *x, const Type *type)

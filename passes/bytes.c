@@ -60,7 +60,8 @@ void bytes_make_unsigned(Builder *b, Bytes *x)
 {
     if (x->x->type.dtype == DT_u8)
         return;
-    x->x = mk_bit_xor(b, mk_bitcast(b, IN(x->x), (Attr_bitcast){ .to = DT_u8 }), mk_scalar(b, DT_u8, 128));
+    Value *raw = mk_bitcast(b, IN(x->x), (Attr_bitcast){ .to = DT_u8 });
+    x->x = mk_bit_xor(b, raw, mk_scalar(b, DT_u8, 128));
     x->zero += 128;
 }
 
