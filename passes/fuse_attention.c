@@ -121,22 +121,22 @@ static bool shapes_fit(const Node *scores, const Node *product)
 
 /* ---- what joins around them ---- */
 
-/* x * k, x / k...: its other operands are numbers. */
-static bool is_scaling(const Value *v)
-{
-    const Node *n = v->def;
-    int others = 0;
-    for (int i = 0; i < n->nin; i++)
-        others += !is_uniform(n->in[i].val);
-    return op_is_elementwise(n->op) && others == 1 && v->type.dtype == DT_f32;
-}
-
 static Value *scaled_value(const Node *n)
 {
     for (int i = 0; i < n->nin; i++)
         if (!is_uniform(n->in[i].val))
             return n->in[i].val;
     return NULL;
+}
+
+/* x * k, x / k...: its other operands are numbers. Not a cast: the generator reads f32. */
+static bool is_scaling(const Value *v)
+{
+    const Node *n = v->def;
+    int others = 0;
+    for (int i = 0; i < n->nin; i++)
+        others += !is_uniform(n->in[i].val);
+    return op_is_elementwise(n->op) && others == 1 && v->type.dtype == DT_f32 && scaled_value(n)->type.dtype == DT_f32;
 }
 
 /* Through members that only move: the value from which on none does, so far. */
