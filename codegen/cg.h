@@ -134,6 +134,8 @@ LLVMValueRef cg_splat(Codegen *cg, LLVMValueRef scalar, int lanes);
 /* ---- loops.c: small helpers over LLVMBuilder ---- */
 
 LLVMValueRef cg_i64(Codegen *cg, int64_t k);
+LLVMValueRef cg_smaller(Codegen *cg, LLVMValueRef a, LLVMValueRef b);    /* of two signed numbers */
+LLVMValueRef cg_larger(Codegen *cg, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef cg_dim(Codegen *cg, LLVMValueRef context, Dim d);      /* value of a Dim: constant, or computed from the context's symbols */
 /* From here on sizes are computed once, where the builder stands now, and remembered; the builder goes on in a new block. data_too: data symbols
  * have their values already. Returns what was in cg->dim_cache before: put it back at the end of the function. */

@@ -330,7 +330,7 @@ static void attend_block(Attention *a, LLVMValueRef start)
 {
     Codegen *cg = a->g->cg;
     LLVMValueRef n = LLVMBuildSub(cg->b, group_dim(a->g, a->S), start, ""), whole = cg_i64(cg, a->keys), best[MAX_WIDE], scale[MAX_WIDE];
-    n = LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, n, whole, ""), n, whole, "");
+    n = cg_smaller(cg, n, whole);
     for (int p = 0; p < a->panels; p++)
         best[p] = cg_variable(cg, cg_get(cg, a->top[p]));
     score_block(a, start, n, best);
@@ -357,7 +357,7 @@ static void hand_out_square(Attention *a, LLVMValueRef column, int panel, LLVMVa
     for (int i = 0; i < CG_LANES; i++)
         scratch_store(a, v[i], a->scores, cg_i64(cg, i), panel);
     LLVMValueRef rows = LLVMBuildSub(cg->b, a->live, behind, ""), all = cg_i64(cg, CG_LANES);
-    rows = LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, rows, all, ""), rows, all, "");
+    rows = cg_smaller(cg, rows, all);
     Loop r = loop_begin(cg, cg_i64(cg, 0), rows, 1, "row");
     LLVMValueRef row = LLVMBuildAdd(cg->b, LLVMBuildAdd(cg->b, a->first, behind, ""), r.index, "");
     LLVMValueRef to = LLVMBuildNSWAdd(cg->b, step_to(a, a->out_at, row, a->out[a->rank - 2]), column, "");
@@ -486,7 +486,7 @@ bool gen_attention(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     split_index(g, l.index, outer + 1, part, a.batch);
     a.first = LLVMBuildMul(cg->b, a.batch[outer], cg_i64(cg, wide), "");
     LLVMValueRef left = LLVMBuildSub(cg->b, group_dim(g, a.T), a.first, ""), all = cg_i64(cg, wide);
-    a.live = LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, left, all, ""), left, all, "");
+    a.live = cg_smaller(cg, left, all);
     attend_unit(&a);
     loop_end(cg, &l);
     return true;

@@ -142,20 +142,15 @@ static void row_of_any_width(const Depthwise *d, int count)
 
 /* ---- the kernel ---- */
 
-static LLVMValueRef limit(Codegen *cg, LLVMIntPredicate p, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, p, a, b, ""), a, b, "");
-}
-
 /* Filter rows h with 0 <= top + h * dh < height. */
 static void find_filter_rows(Depthwise *d)
 {
     Codegen *cg = d->g->cg;
     LLVMValueRef dh = cg_i64(cg, d->k.dh), zero = cg_i64(cg, 0), all = cg_i64(cg, d->k.kh), round = cg_i64(cg, d->k.dh - 1);
-    LLVMValueRef above = limit(cg, LLVMIntSGT, LLVMBuildNeg(cg->b, d->top, ""), zero);
-    LLVMValueRef room = limit(cg, LLVMIntSGT, LLVMBuildSub(cg->b, group_dim(d->g, d->k.h), d->top, ""), zero);
-    d->from = limit(cg, LLVMIntSLT, LLVMBuildUDiv(cg->b, LLVMBuildAdd(cg->b, above, round, ""), dh, ""), all);
-    d->to = limit(cg, LLVMIntSLT, LLVMBuildUDiv(cg->b, LLVMBuildAdd(cg->b, room, round, ""), dh, ""), all);
+    LLVMValueRef above = cg_larger(cg, LLVMBuildNeg(cg->b, d->top, ""), zero);
+    LLVMValueRef room = cg_larger(cg, LLVMBuildSub(cg->b, group_dim(d->g, d->k.h), d->top, ""), zero);
+    d->from = cg_smaller(cg, LLVMBuildUDiv(cg->b, LLVMBuildAdd(cg->b, above, round, ""), dh, ""), all);
+    d->to = cg_smaller(cg, LLVMBuildUDiv(cg->b, LLVMBuildAdd(cg->b, room, round, ""), dh, ""), all);
 }
 
 static void emit_row(Depthwise *d)
@@ -169,7 +164,7 @@ static void emit_panels(Depthwise *d, LLVMValueRef first, LLVMValueRef last)
 {
     Codegen *cg = d->g->cg;
     int64_t whole = d->k.groups / CG_LANES, ragged = d->k.groups % CG_LANES;
-    Loop c = loop_begin(cg, first, limit(cg, LLVMIntSLT, last, cg_i64(cg, whole)), 1, "channels");
+    Loop c = loop_begin(cg, first, cg_smaller(cg, last, cg_i64(cg, whole)), 1, "channels");
     d->col = LLVMBuildMul(cg->b, c.index, cg_i64(cg, CG_LANES), "");
     d->mask = NULL;
     emit_row(d);
@@ -215,7 +210,7 @@ bool gen_depthwise(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     d.line_out = LLVMBuildNSWMul(cg->b, row, group_dim(g, d.k.ow), "");
     find_filter_rows(&d);
     LLVMValueRef first = LLVMBuildMul(cg->b, part[2], cg_i64(cg, each), "");
-    emit_panels(&d, first, limit(cg, LLVMIntSLT, LLVMBuildAdd(cg->b, first, cg_i64(cg, each), ""), cg_i64(cg, panels)));
+    emit_panels(&d, first, cg_smaller(cg, LLVMBuildAdd(cg->b, first, cg_i64(cg, each), ""), cg_i64(cg, panels)));
     loop_end(cg, &l);
     g->space = NULL;
     return true;

@@ -133,16 +133,6 @@ uint64_t recurrent_pack(const Group *g, const Tensor *t)
 #define MUL(x, y) LLVMBuildNSWMul(cg->b, x, y, "")
 #define K(x) cg_i64(cg, x)
 
-static LLVMValueRef smaller(Codegen *cg, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, a, b, ""), a, b, "");
-}
-
-static LLVMValueRef larger(Codegen *cg, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSGT, a, b, ""), a, b, "");
-}
-
 static LLVMValueRef batch_of(const Recurrent *r)
 {
     return group_dim(r->g, r->batch);
@@ -215,7 +205,7 @@ static void emit_initial(const Recurrent *r, LLVMValueRef row0, LLVMValueRef row
     Codegen *cg = r->g->cg;
     int64_t step = r->cut.vectors * CG_LANES;
     Loop row = loop_begin(cg, row0, row1, 1, "row");
-    Loop col = loop_begin(cg, MUL(block0, K(step)), smaller(cg, MUL(block1, K(step)), K(r->cut.hidden)), CG_LANES, "col");
+    Loop col = loop_begin(cg, MUL(block0, K(step)), cg_smaller(cg, MUL(block1, K(step)), K(r->cut.hidden)), CG_LANES, "col");
     LLVMValueRef mask = r->cut.hidden % CG_LANES ? lane_mask(cg, SUB(K(r->cut.hidden), col.index)) : NULL;
     load_initial(r, H0, 1, STATE_H, row.index, col.index, mask);
     if (cell_find(r->a->cell)->has_c)
@@ -475,7 +465,7 @@ static void emit_beat(Recurrent *r, LLVMValueRef fn)
 {
     Codegen *cg = r->g->cg;
     LLVMValueRef step = open_beat(r, fn), block0 = LLVMGetParam(fn, 5), block1 = LLVMGetParam(fn, 6);
-    LLVMValueRef row0 = MUL(LLVMGetParam(fn, 3), K(r->cut.rows)), row1 = smaller(cg, MUL(LLVMGetParam(fn, 4), K(r->cut.rows)), batch_of(r));
+    LLVMValueRef row0 = MUL(LLVMGetParam(fn, 3), K(r->cut.rows)), row1 = cg_smaller(cg, MUL(LLVMGetParam(fn, 4), K(r->cut.rows)), batch_of(r));
     Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLT, r->number, K(0), ""));
     emit_initial(r, row0, row1, block0, block1);
     branch_else(cg, &b);
@@ -522,7 +512,7 @@ static void each_direction(Recurrent *r, LLVMValueRef begin, LLVMValueRef end, L
 {
     Codegen *cg = r->g->cg;
     Loop d = loop_begin(cg, K(0), K(r->cut.directions), 1, "direction");
-    LLVMValueRef ahead = MUL(d.index, n), first = larger(cg, SUB(begin, ahead), K(0)), last = smaller(cg, SUB(end, ahead), n);
+    LLVMValueRef ahead = MUL(d.index, n), first = cg_larger(cg, SUB(begin, ahead), K(0)), last = cg_smaller(cg, SUB(end, ahead), n);
     Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLT, first, last, ""));
     emit(r, d.index, first, last);
     branch_else(cg, &b);

@@ -428,10 +428,10 @@ static void count_tiles(Transform *t, LLVMValueRef first)
 {
     Codegen *cg = t->g->cg;
     LLVMValueRef left = LLVMBuildSub(cg->b, group_dim(t->g, t->total), first, ""), most = cg_i64(cg, t->plan.tiles), step = cg_i64(cg, t->product.shape.rows);
-    t->live = LLVMBuildSelect(cg->b, less(cg, left, most), left, most, "");
+    t->live = cg_smaller(cg, left, most);
     LLVMValueRef rows = LLVMBuildAdd(cg->b, t->live, cg_i64(cg, t->product.shape.rows - 1), "");
     rows = LLVMBuildMul(cg->b, LLVMBuildUDiv(cg->b, rows, step, ""), step, "");
-    t->rows = LLVMBuildSelect(cg->b, less(cg, rows, most), rows, most, "");
+    t->rows = cg_smaller(cg, rows, most);
 }
 
 bool gen_winograd(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)

@@ -8,6 +8,16 @@ LLVMValueRef cg_i64(Codegen *cg, int64_t k)
     return LLVMConstInt(cg->i64, (unsigned long long)k, true);
 }
 
+LLVMValueRef cg_smaller(Codegen *cg, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, a, b, ""), a, b, "");
+}
+
+LLVMValueRef cg_larger(Codegen *cg, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSGT, a, b, ""), a, b, "");
+}
+
 LLVMBasicBlockRef cg_block(Codegen *cg, const char *name)
 {
     LLVMValueRef fn = LLVMGetBasicBlockParent(LLVMGetInsertBlock(cg->b));
