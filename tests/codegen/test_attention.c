@@ -1,7 +1,9 @@
 /* test_attention.c -- attention as one kernel gives the evaluator's results: lengths that fill blocks and that do not, known and symbolic, masks of every
  * shape, rows whose first keys are all masked, heads that share keys, operands that are read through movement. For every kind of CPU that this one can be.
  */
-#include "compare.h"
+#include "compiled.h"
+
+#include "text.h"
 
 typedef enum Mask { PER_KEY, CAUSAL, PER_BATCH, LATE_KEYS } Mask;
 
@@ -31,7 +33,7 @@ static bool is_masked(const Shape *s, int64_t row, int64_t key)
 static const Tensor *mask_of(Fix *f, const Shape *s)
 {
     int64_t dim[] = { s->mask == PER_BATCH ? s->batch : 1, 1, s->mask == PER_KEY ? 1 : s->rows, s->keys };
-    Tensor *t = (Tensor *)(uintptr_t)random_tensor(f, 4, dim);
+    Tensor *t = compiled_random(f->a, 4, dim, 4);
     for (int64_t i = 0; i < t->count; i++)
         if (is_masked(s, i / s->keys % dim[2], i % s->keys))
             tensor_set_f64(t, i, -INFINITY);
@@ -69,24 +71,25 @@ static void expect_one_kernel(const Module *m)
         assert_true(n->op != OP_softmax && n->op != OP_matmul && n->op != OP_transpose);
 }
 
-static void check_shape(Fix *f, const char *cpu, const Shape *s)
+static void check_shape(Fix *f, size_t i, const char *cpu)
 {
+    const Shape *s = &shapes[i];
     int64_t q[] = { s->batch, s->rows, s->heads * s->head }, k[] = { s->batch, s->keys, s->key_heads, s->head };
     int64_t v[] = { s->batch, s->keys, s->key_heads, s->value };
-    f->seed = (uint32_t)(s - shapes);
-    const Tensor *x[] = { random_tensor(f, 3, q), random_tensor(f, 4, k), random_tensor(f, 4, v), mask_of(f, s) };
-    compare_text(f, cpu, s->name, text_of(f, s), 4, x, 2e-6, expect_one_kernel);
+    const Tensor *x[] = { compiled_random(f->a, 3, q, 1), compiled_random(f->a, 4, k, 2), compiled_random(f->a, 4, v, 3), mask_of(f, s) };
+    Module *m = module_parse(f->a, &f->d, s->name, text_of(f, s), NULL, 0);
+    assert_non_null(m);
+    compiled_check_module(f, m, &(Compiled){ .what = s->name, .cpu = cpu, .tolerance = 2e-6, .inspect = expect_one_kernel }, 4, x);
 }
 
 static void results_are_the_evaluators(void **state)
 {
-    for (int k = 0; !compare_cpu[k] || *compare_cpu[k]; k++)
-        for (size_t i = 0; (!k || machine_is(*state, compare_cpu[k])) && i < sizeof shapes / sizeof *shapes; i++)
-            check_shape(*state, compare_cpu[k], &shapes[i]);
+    (void)state;
+    COMPILED_EACH(compiled_everywhere, shapes, check_shape);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(results_are_the_evaluators, setup, teardown) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(results_are_the_evaluators) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

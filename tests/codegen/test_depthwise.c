@@ -31,22 +31,17 @@ static Value *convolution(Fix *f, const Case *c, bool symbolic)
     return mk_relu(&f->b, mk_conv(&f->b, IN(x, mk_tensor(&f->b, compiled_random(a, 4, w, 2)), bias), attr));
 }
 
-static void check_all(bool symbolic)
+static void check(Fix *f, const Case *c, bool symbolic)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        void *state = NULL;
-        fix_setup(&state);
-        Fix *f = state;
-        const Case *c = &cases[i];
-        Value *y = convolution(f, c, symbolic);
-        const Tensor *x = compiled_random(f->a, 4, (const int64_t[]){ c->images, c->height, c->width, c->channels }, 1);
-        compiled_check(f, y, x, "explicit_pad,fuse,plan", 1e-6);
-        fix_teardown(&state);
-    }
+    const Tensor *x = compiled_random(f->a, 4, (const int64_t[]){ c->images, c->height, c->width, c->channels }, 1);
+    const Compiled how = { .what = arena_printf(f->a, "case %d", (int)(c - cases)), .pipeline = "explicit_pad,fuse,plan", .tolerance = 1e-6, .props = GP_LAID_OUT };
+    compiled_check_value(f, &how, x, convolution(f, c, symbolic));
 }
 
-static void sizes_of_the_model(void **state) { (void)state; check_all(false); }
-static void sizes_of_the_run(void **state) { (void)state; check_all(true); }
+static void check_fixed(Fix *f, size_t i, const char *cpu) { (void)cpu; check(f, &cases[i], false); }
+static void check_symbolic(Fix *f, size_t i, const char *cpu) { (void)cpu; check(f, &cases[i], true); }
+static void sizes_of_the_model(void **state) { (void)state; COMPILED_EACH(compiled_here, cases, check_fixed); }
+static void sizes_of_the_run(void **state) { (void)state; COMPILED_EACH(compiled_here, cases, check_symbolic); }
 
 int main(void)
 {

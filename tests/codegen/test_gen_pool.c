@@ -48,30 +48,17 @@ static Tensor *operand(Fix *f, const Case *c, uint32_t seed)
     return x;
 }
 
-static void check_all(const char *cpu)
+static void check_case(Fix *f, size_t i, const char *cpu)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        void *state = NULL;
-        fix_setup(&state);
-        Fix *f = state;
-        Value *y = pooled(f, &cases[i], fix_input(f, DT_f32, cases[i].dims));
-        compiled_check_cpu(f, y, operand(f, &cases[i], 1 + (uint32_t)i), "fuse,plan", 1e-6, cpu);
-        fix_teardown(&state);
-    }
+    Value *y = pooled(f, &cases[i], fix_input(f, DT_f32, cases[i].dims));
+    const Compiled how = { .what = arena_printf(f->a, "case %d", (int)i), .cpu = cpu, .pipeline = "fuse,plan", .tolerance = 1e-6, .props = GP_LAID_OUT };
+    compiled_check_value(f, &how, operand(f, &cases[i], 1 + (uint32_t)i), y);
 }
 
-static void on_this_machine(void **state) { (void)state; check_all(NULL); }
-#ifdef __x86_64__
-static void without_masks(void **state) { (void)state; check_all("x86-64"); }
-#endif
+static void with_and_without_masks(void **state) { (void)state; COMPILED_EACH(compiled_without_masks, cases, check_case); }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_this_machine),
-#ifdef __x86_64__
-        cmocka_unit_test(without_masks),
-#endif
-    };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(with_and_without_masks) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

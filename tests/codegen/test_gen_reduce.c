@@ -16,33 +16,20 @@ static const Case cases[] = {
     { "6,70", 2, { 6, 70 }, "prod", "0" }, { "6,16", 2, { 6, 16 }, "min", "0" }, { "4,5,6,1", 4, { 4, 5, 6, 1 }, "sum", "0,1" },
 };
 
-static void check_all(const char *cpu)
+static void check_case(Fix *f, size_t i, const char *cpu)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const Case *c = &cases[i];
-        void *state = NULL;
-        fix_setup(&state);
-        Fix *f = state;
-        IntVec axes = fix_ints(f, c->axes);
-        Value *x = mk_add(&f->b, fix_input(f, DT_f32, c->dims), mk_scalar(&f->b, DT_f32, 1));
-        Value *y = mk_mul(&f->b, mk_reduce_axes(&f->b, c->kind, x, axes.n, axes.v), mk_scalar(&f->b, DT_f32, 0.5));
-        compiled_check_cpu(f, y, compiled_random(f->a, c->rank, c->size, 1 + (uint32_t)i), "fuse,plan", 1e-6, cpu);
-        fix_teardown(&state);
-    }
+    const Case *c = &cases[i];
+    IntVec axes = fix_ints(f, c->axes);
+    Value *x = mk_add(&f->b, fix_input(f, DT_f32, c->dims), mk_scalar(&f->b, DT_f32, 1));
+    Value *y = mk_mul(&f->b, mk_reduce_axes(&f->b, c->kind, x, axes.n, axes.v), mk_scalar(&f->b, DT_f32, 0.5));
+    const Compiled how = { .what = arena_printf(f->a, "%s of %s", c->kind, c->dims), .cpu = cpu, .pipeline = "fuse,plan", .tolerance = 1e-6, .props = GP_LAID_OUT };
+    compiled_check_value(f, &how, compiled_random(f->a, c->rank, c->size, 1 + (uint32_t)i), y);
 }
 
-static void on_this_machine(void **state) { (void)state; check_all(NULL); }
-#ifdef __x86_64__
-static void without_masks(void **state) { (void)state; check_all("x86-64"); }
-#endif
+static void with_and_without_masks(void **state) { (void)state; COMPILED_EACH(compiled_without_masks, cases, check_case); }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_this_machine),
-#ifdef __x86_64__
-        cmocka_unit_test(without_masks),
-#endif
-    };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(with_and_without_masks) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

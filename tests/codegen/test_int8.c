@@ -1,21 +1,7 @@
 /* test_int8.c -- products of u8 and i8: convolutions of all kinds and matmuls, compiled for every kind of CPU that this one can be, give the
  * evaluator's integers. Values are at the ends of their ranges often, where saturating instructions would go wrong.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "build.h"
-#include "compile.h"
-#include "eval.h"
-#include "ingot.h"
-#include "pass.h"
+#include "compiled.h"
 
 typedef struct Layer {
     const char *name;
@@ -48,207 +34,114 @@ static const Layer layer[] = {
     { "matmul, batches", 5, 3, 19, 16, 0, 0, 0, 0, 0, false, false },
 };
 
-typedef struct Fix {
-    Arena *a;
-    Diag d;
+/* Builds a layer, drawing its numbers. */
+typedef struct Draw {
+    Fix *f;
     uint32_t seed;
-    char so[300];
-} Fix;
+} Draw;
 
-static int setup(void **state)
+static int pick(Draw *d, int n)
 {
-    Arena *a = arena_new();
-    Fix *f = ARENA_NEW(a, Fix);
-    *f = (Fix){ .a = a, .seed = 7 };
-    diag_init(&f->d, a, stderr);
-    snprintf(f->so, sizeof f->so, BINARY_DIR "/int8-%d.so", (int)getpid());
-    *state = f;
-    return 0;
+    d->seed = d->seed * 1664525 + 1013904223;
+    return (int)((d->seed >> 12) % (uint32_t)n);
 }
 
-static int teardown(void **state)
-{
-    Fix *f = *state;
-    unlink(f->so);
-    arena_free(f->a);
-    return 0;
-}
-
-static int pick(Fix *f, int n)
-{
-    f->seed = f->seed * 1664525 + 1013904223;
-    return (int)((f->seed >> 12) % (uint32_t)n);
-}
-
-static Tensor *random_tensor(Fix *f, DType t, int rank, const int64_t *dim)
+static Tensor *random_tensor(Draw *d, DType t, int rank, const int64_t *dim)
 {
     int least = t == DT_u8 ? 0 : t == DT_i8 ? -128 : -100000, most = t == DT_u8 ? 255 : t == DT_i8 ? 127 : 100000;
-    Tensor *r = tensor_new(f->a, t, rank, dim);
+    Tensor *r = tensor_new(d->f->a, t, rank, dim);
     for (int64_t i = 0; i < r->count; i++)
-        tensor_set_f64(r, i, pick(f, 3) ? least + pick(f, most - least + 1) : pick(f, 2) ? least : most);
+        tensor_set_f64(r, i, pick(d, 3) ? least + pick(d, most - least + 1) : pick(d, 2) ? least : most);
     return r;
 }
 
 /* ---- one layer as a module ---- */
 
-static Value *matmul_of(Fix *f, Builder *b, Value *x, const Layer *l)
+static Value *matmul_of(Draw *d, Value *x, const Layer *l)
 {
-    return mk_matmul(b, IN(x, mk_tensor(b, random_tensor(f, DT_i8, 2, (int64_t[]){ l->c, l->m }))), (Attr_matmul){ 0 });
+    Builder *b = &d->f->b;
+    return mk_matmul(b, IN(x, mk_tensor(b, random_tensor(d, DT_i8, 2, (int64_t[]){ l->c, l->m }))), (Attr_matmul){ 0 });
 }
 
-static Value *conv_of_layer(Fix *f, Builder *b, Value *x, const Layer *l)
+static Value *conv_of_layer(Draw *d, Value *x, const Layer *l)
 {
+    Builder *b = &d->f->b;
     int64_t w[] = { l->m, l->c / l->group, l->kh, l->kw }, pad[] = { l->plain, l->plain, l->plain, l->plain }, two[] = { l->stride, l->stride };
     int64_t dilation[] = { l->dilation, l->dilation };
-    Value *bias = l->bias ? mk_tensor(b, random_tensor(f, DT_i32, 1, w)) : NULL;
+    Value *bias = l->bias ? mk_tensor(b, random_tensor(d, DT_i32, 1, w)) : NULL;
     Attr_conv a = { .strides = ints_copy(b->m, 2, two), .dilations = ints_copy(b->m, 2, dilation), .pads = ints_copy(b->m, 4, pad), .group = l->group,
                     .channels_last = !l->plain };
-    return mk_conv(b, IN(x, mk_tensor(b, random_tensor(f, DT_i8, 4, w)), bias), a);
+    return mk_conv(b, IN(x, mk_tensor(b, random_tensor(d, DT_i8, 4, w)), bias), a);
 }
 
-/* The sums, and the sums scaled per channel and stored as u8. */
-static Module *module_of(Fix *f, const Layer *l, const Tensor **x)
+/* Returns the sums, and the sums scaled per channel and stored as u8; gives the input. */
+static const Tensor *build_layer(Fix *f, const Layer *l)
 {
-    Module *m = module_new(f->a, &f->d, "int8", "int8");
-    Builder b = { m, m->graph, NULL, { 0 } };
+    Builder *b = &f->b;
+    Draw d = { f, (uint32_t)(l - layer) + 1 };
     int64_t image[] = { 2, l->h, l->w, l->c }, first[] = { 2, l->c, l->h, l->w }, matrix[] = { l->w, l->h, l->c };
     int rank = l->kh ? 4 : 3;
-    *x = random_tensor(f, DT_u8, rank, !l->kh ? matrix : l->plain ? first : image);
-    Value *in = mk_input(&b, IN_NONE, (Attr_input){ .index = 0 });
-    in->type = type_of_ints(m, DT_u8, rank, (*x)->dim);
-    in->name = "x";
-    Value *sum = l->kh ? conv_of_layer(f, &b, in, l) : matmul_of(f, &b, in, l);
-    Value *again = l->kh ? mk_conv(&b, IN(in, sum->def->in[1].val, node_in(sum->def, 2)), *NODE_ATTR(sum->def, conv)) : mk_matmul(&b, IN(in, sum->def->in[1].val), (Attr_matmul){ 0 });
+    const Tensor *x = random_tensor(&d, DT_u8, rank, !l->kh ? matrix : l->plain ? first : image);
+    Value *in = mk_input(b, IN_NONE, (Attr_input){ .index = 0 });
+    in->type = type_of_ints(b->m, DT_u8, rank, x->dim);
+    Value *sum = l->kh ? conv_of_layer(&d, in, l) : matmul_of(&d, in, l);
+    Value *again = l->kh ? mk_conv(b, IN(in, sum->def->in[1].val, node_in(sum->def, 2)), *NODE_ATTR(sum->def, conv)) : mk_matmul(b, IN(in, sum->def->in[1].val), (Attr_matmul){ 0 });
     int64_t channels[] = { l->plain ? l->m : 1, 1, l->plain ? 1 : l->m };
     Tensor *scale = tensor_new(f->a, DT_f32, 3, channels);
     for (int64_t i = 0; i < l->m; i++)
-        tensor_set_f64(scale, i, 1e-4 * (1 + pick(f, 100)));
-    Value *y = mk_clip(&b, mk_mul(&b, mk_cast_to(&b, again, DT_f32), mk_tensor(&b, scale)), -7, 248);
-    y = mk_add(&b, mk_cast_to(&b, mk_round(&b, y), DT_u8), mk_scalar(&b, DT_u8, 7));
-    sum->name = "sum", y->name = "y";
-    node_new(m->graph, NULL, OP_return, 2, (Value *[]){ sum, y }, NULL, -1, b.loc);
-    m->graph->props |= GP_TYPED;
-    return m;
+        tensor_set_f64(scale, i, 1e-4 * (1 + pick(&d, 100)));
+    Value *y = mk_clip(b, mk_mul(b, mk_cast_to(b, again, DT_f32), mk_tensor(b, scale)), -7, 248);
+    compiled_return(f, IN(sum, mk_add(b, mk_cast_to(b, mk_round(b, y), DT_u8), mk_scalar(b, DT_u8, 7))));
+    return x;
 }
 
-/* ---- running ---- */
-
-static bool machine_is(Fix *f, const char *cpu)
+static void check_layer(Fix *f, size_t i, const char *cpu)
 {
-    TargetInfo t;
-    char lacks[64];
-    assert_true(target_resolve(f->a, &f->d, NULL, cpu, &t));
-    return !ingot_cpu_lacks(t.required_features, lacks, sizeof lacks);
+    const Tensor *x = build_layer(f, &layer[i]);
+    compiled_check(f, &(Compiled){ .what = layer[i].name, .cpu = cpu }, 1, &x);
 }
 
-static void run_compiled(Fix *f, const Tensor *x, ingot_tensor *out, ingot_file **file, ingot_context **ctx)
+static void check_without_optimisation(Fix *f, size_t i, const char *cpu)
 {
-    ingot_error err;
-    ingot_tensor in = { .data = (void *)(uintptr_t)x->data, .dtype = INGOT_u8, .rank = x->rank };
-    memcpy(in.dim, x->dim, sizeof *x->dim * (size_t)x->rank);
-    if (ingot_open(f->so, file, &err) || ingot_context_new(ingot_file_model(*file), ctx, &err) || ingot_run(*ctx, &in, out, &err))
-        fail_msg("%s", err.text);
+    const Tensor *x = build_layer(f, &layer[i]);
+    compiled_check(f, &(Compiled){ .what = layer[i].name, .cpu = cpu, .unoptimised = true }, 1, &x);
 }
 
-static void expect_same(const char *cpu, const char *name, const Tensor *want, const ingot_tensor *got)
-{
-    assert_int_equal(want->count, ingot_count(got));
-    for (int64_t i = 0; i < want->count; i++) {
-        int64_t y = want->dtype == DT_i32 ? ((const int32_t *)got->data)[i] : ((const uint8_t *)got->data)[i];
-        if (tensor_get_i64(want, i) != y)
-            fail_msg("%s, %s: element %lld is %lld, not %lld", cpu, name, (long long)i, (long long)y, (long long)tensor_get_i64(want, i));
-    }
-}
+#if defined __x86_64__
+static const char *const dot_cpu[] = { "x86-64", "haswell", "alderlake", "skylake-avx512", "icelake-server", "" };
+#else
+static const char *const dot_cpu[] = { NULL, "" };
+#endif
 
-static void check_layer(Fix *f, const char *cpu, const Layer *l, int level)
-{
-    const Tensor *x, *want[2];
-    f->seed = (uint32_t)(l - layer) + 1;
-    Module *m = module_of(f, l, &x);
-    PassOptions passes = PASS_OPTIONS_DEFAULT;
-    passes.level = level;
-    CompileOptions code = { .output = f->so, .kind = OUT_SO, .cpu = cpu, .opt_level = level };
-    assert_true(eval_module(m, f->a, 1, &x, want));
-    assert_true(passes_run(m, &passes) && compile_module(m, &code));
-    ingot_tensor out[2] = { { 0 } };
-    ingot_file *file = NULL;
-    ingot_context *ctx = NULL;
-    run_compiled(f, x, out, &file, &ctx);
-    for (int i = 0; i < 2; i++)
-        expect_same(cpu ? cpu : "this CPU", l->name, want[i], &out[i]);
-    ingot_context_free(ctx);
-    ingot_close(file);
-}
-
-static void sums_are_exact_on_every_cpu(void **state)
-{
-    static const char *const cpu[] = { "x86-64", "haswell", "alderlake", "skylake-avx512", "icelake-server" };
-    for (size_t k = 0; k < sizeof cpu / sizeof *cpu; k++)
-        for (size_t i = 0; machine_is(*state, cpu[k]) && i < sizeof layer / sizeof *layer; i++)
-            check_layer(*state, cpu[k], &layer[i], 2);
-}
-
-static void sums_are_exact_without_optimisation(void **state)
-{
-    for (size_t i = 0; i < sizeof layer / sizeof *layer; i++)
-        check_layer(*state, NULL, &layer[i], 0);
-}
+static void sums_are_exact_on_every_cpu(void **state) { (void)state; COMPILED_EACH(dot_cpu, layer, check_layer); }
+static void sums_are_exact_without_optimisation(void **state) { (void)state; COMPILED_EACH(compiled_here, layer, check_without_optimisation); }
 
 /* ---- functions from byte to byte ---- */
 
 /* x * sigmoid(x) of u8, between scales; then the same once more, as i8. 300 elements: a tail that no vector covers. */
-static Module *silu_twice(Fix *f, const Tensor **x)
+static void check_silu(Fix *f, size_t i, const char *cpu)
 {
-    Module *m = module_new(f->a, &f->d, "silu", "silu");
-    Builder b = { m, m->graph, NULL, { 0 } };
-    *x = random_tensor(f, DT_u8, 2, (int64_t[]){ 3, 100 });
-    Value *v = mk_input(&b, IN_NONE, (Attr_input){ .index = 0 });
-    v->type = type_of_ints(m, DT_u8, 2, (*x)->dim);
-    v->name = "x";
-    for (int i = 0; i < 2; i++) {
-        double least = i ? -128 : 0;
-        Value *r = mk_mul(&b, mk_sub(&b, mk_cast_to(&b, v, DT_f32), mk_scalar(&b, DT_f32, 100)), mk_scalar(&b, DT_f32, 0.05));
-        Value *y = mk_div(&b, mk_mul(&b, r, mk_sigmoid(&b, r)), mk_scalar(&b, DT_f32, 0.07));
-        y = mk_add(&b, mk_round(&b, y), mk_scalar(&b, DT_f32, i ? -9 : 80));
-        v = mk_cast_to(&b, mk_clip(&b, y, least, least + 255), i ? DT_i8 : DT_u8);
+    Builder *b = &f->b;
+    Draw d = { f, 7 + (uint32_t)i };
+    const Tensor *x = random_tensor(&d, DT_u8, 2, (int64_t[]){ 3, 100 });
+    Value *v = mk_input(b, IN_NONE, (Attr_input){ .index = 0 });
+    v->type = type_of_ints(b->m, DT_u8, 2, x->dim);
+    for (int k = 0; k < 2; k++) {
+        double least = k ? -128 : 0;
+        Value *r = mk_mul(b, mk_sub(b, mk_cast_to(b, v, DT_f32), mk_scalar(b, DT_f32, 100)), mk_scalar(b, DT_f32, 0.05));
+        Value *y = mk_div(b, mk_mul(b, r, mk_sigmoid(b, r)), mk_scalar(b, DT_f32, 0.07));
+        y = mk_add(b, mk_round(b, y), mk_scalar(b, DT_f32, k ? -9 : 80));
+        v = mk_cast_to(b, mk_clip(b, y, least, least + 255), k ? DT_i8 : DT_u8);
     }
-    v->name = "y";
-    node_new(m->graph, NULL, OP_return, 1, &v, NULL, -1, b.loc);
-    m->graph->props |= GP_TYPED;
-    return m;
+    compiled_return(f, IN(v));
+    compiled_check(f, &(Compiled){ .what = "silu", .cpu = cpu }, 1, &x);
 }
 
-static void functions_of_bytes_are_looked_up(void **state)
-{
-    static const char *const cpu[] = { "haswell", "skylake-avx512", "icelake-server" };
-    Fix *f = *state;
-    for (size_t k = 0; k < sizeof cpu / sizeof *cpu; k++) {
-        const Tensor *x, *want;
-        ingot_tensor out = { 0 };
-        ingot_file *file = NULL;
-        ingot_context *ctx = NULL;
-        if (!machine_is(f, cpu[k]))
-            continue;
-        Module *m = silu_twice(f, &x);
-        CompileOptions code = { .output = f->so, .kind = OUT_SO, .cpu = cpu[k], .opt_level = 2 };
-        assert_true(eval_module(m, f->a, 1, &x, &want) && passes_run(m, &PASS_OPTIONS_DEFAULT) && compile_module(m, &code));
-        run_compiled(f, x, &out, &file, &ctx);
-        for (int64_t i = 0; i < want->count; i++)
-            assert_int_equal(tensor_get_i64(want, i), ((const int8_t *)out.data)[i]);
-        ingot_context_free(ctx);
-        ingot_close(file);
-    }
-}
+static void functions_of_bytes_are_looked_up(void **state) { (void)state; compiled_each(dot_cpu, 1, check_silu); }
 
 int main(void)
 {
-#if defined __x86_64__
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(sums_are_exact_on_every_cpu, setup, teardown),
-                                        cmocka_unit_test_setup_teardown(functions_of_bytes_are_looked_up, setup, teardown),
-                                        cmocka_unit_test_setup_teardown(sums_are_exact_without_optimisation, setup, teardown) };
-#else
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(sums_are_exact_without_optimisation, setup, teardown) };
-    (void)sums_are_exact_on_every_cpu, (void)functions_of_bytes_are_looked_up;
-#endif
+    const struct CMUnitTest tests[] = { cmocka_unit_test(sums_are_exact_on_every_cpu), cmocka_unit_test(functions_of_bytes_are_looked_up),
+                                        cmocka_unit_test(sums_are_exact_without_optimisation) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* test_map.c -- compiled movement and broadcasting against the evaluator, where sizes are known to the run only. */
-#include "checked.h"
+#include "compiled.h"
 
 static Tensor *ramp(Fix *f, const char *dims)
 {
@@ -10,12 +10,6 @@ static Tensor *ramp(Fix *f, const char *dims)
     return r;
 }
 
-static void returning(Fix *f, int n, Value *const *v)
-{
-    static const char *const names[] = { "a", "b", "c", "d" };
-    build_node(&f->b, OP_return, (Inputs){ n, v }, &(Attr_return){ .names = { n, names } }, 0);
-}
-
 /* y's columns are one or as many as x's, which only the run says: in an elementwise kernel, before a reduction, and behind movement. */
 static void build_broadcast(Fix *f)
 {
@@ -23,21 +17,19 @@ static void build_broadcast(Fix *f)
     Value *x = fix_input(f, DT_f32, "N,M"), *y = fix_input(f, DT_f32, "N,K");
     Value *sum = mk_add(b, x, y), *soft = mk_softmax(b, IN(mk_where(b, mk_lt(b, y, mk_k(b, y, 0)), mk_mul(b, x, y), x)), (Attr_softmax){ .axis = 1 });
     Value *moved = mk_add(b, mk_transpose_perm(b, x, (int64_t[]){ 1, 0 }), mk_transpose_perm(b, y, (int64_t[]){ 1, 0 }));
-    returning(f, 3, (Value *[]){ sum, soft, moved });
+    compiled_return(f, IN(sum, soft, moved));
 }
 
-static void size_one_at_run_time(void **state)
+static const struct { const char *x, *y; } sizes[] = { { "5,37", "5,1" }, { "5,37", "5,37" }, { "1,16", "1,1" }, { "3,1", "3,1" }, { "20,24", "20,24" } };
+
+static void check_broadcast(Fix *f, size_t i, const char *cpu)
 {
-    static const char *const x[] = { "5,37", "5,37", "1,16", "3,1", "20,24" }, *const y[] = { "5,1", "5,37", "1,1", "3,1", "20,24" };
-    (void)state;
-    for (int i = 0; i < 5; i++) {
-        void *fix;
-        fix_setup(&fix);
-        build_broadcast(fix);
-        check_compiled(fix, 2, (const Tensor *const[]){ ramp(fix, x[i]), ramp(fix, y[i]) }, 1e-6, y[i]);
-        fix_teardown(&fix);
-    }
+    build_broadcast(f);
+    const Compiled how = { .what = sizes[i].y, .cpu = cpu, .tolerance = 1e-6 };
+    compiled_check(f, &how, 2, (const Tensor *const[]){ ramp(f, sizes[i].x), ramp(f, sizes[i].y) });
 }
+
+static void size_one_at_run_time(void **state) { (void)state; COMPILED_EACH(compiled_here, sizes, check_broadcast); }
 
 /* Groups of dims with equal products, sizes of 1, and what has no common factor. */
 static void reshapes(void **state)
@@ -52,8 +44,8 @@ static void reshapes(void **state)
         mk_transpose_perm(b, mk_reshape_to(b, x, 5, ones.v), (int64_t[]){ 4, 3, 2, 1, 0 }),
         mk_transpose_perm(b, mk_reshape_to(b, mk_transpose_perm(b, x, (int64_t[]){ 0, 2, 1, 3 }), 4, fix_dims(f, "N,3,2*M,4").v), (int64_t[]){ 0, 3, 2, 1 }),
     };
-    returning(f, 4, out);
-    check_compiled(f, 1, (const Tensor *const[]){ ramp(f, "3,5,6,4") }, 0, "reshapes");
+    compiled_return(f, (Inputs){ 4, out });
+    compiled_check(f, &(Compiled){ .what = "reshapes" }, 1, (const Tensor *const[]){ ramp(f, "3,5,6,4") });
 }
 
 int main(void)

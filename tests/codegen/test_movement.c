@@ -130,48 +130,35 @@ static const Case cases[] = {
     { "1,3,18,50", 4, { 1, 3, 18, 50 }, as_halves },
 };
 
-static void check_all(const char *cpu)
+static void check_case(Fix *f, size_t i, const char *cpu)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const Case *c = &cases[i];
-        void *state = NULL;
-        fix_setup(&state);
-        Fix *f = state;
-        Value *y = c->build(f, fix_input(f, DT_f32, c->dims));
-        compiled_check_cpu(f, y, compiled_random(f->a, c->rank, c->size, 1 + (uint32_t)i), "fuse,plan", 0, cpu);
-        fix_teardown(&state);
-    }
+    const Case *c = &cases[i];
+    const Compiled how = { .what = arena_printf(f->a, "case %d, %s", (int)i, c->dims), .cpu = cpu, .pipeline = "fuse,plan", .props = GP_LAID_OUT };
+    compiled_check_value(f, &how, compiled_random(f->a, c->rank, c->size, 1 + (uint32_t)i), c->build(f, fix_input(f, DT_f32, c->dims)));
 }
 
-static void on_this_machine(void **state) { (void)state; check_all(NULL); }
+static void with_and_without_masks(void **state) { (void)state; COMPILED_EACH(compiled_without_masks, cases, check_case); }
+
+static const struct { const char *coord, *nearest; } rounding[] = {
+    { "asymmetric", "floor" }, { "half_pixel", "round_prefer_floor" }, { "half_pixel", "round_prefer_ceil" },
+};
+
 /* The rules turn it into movement; the evaluator's reference is the operator itself. */
-static void repeated_elements(void **state)
+static void check_repeated(Fix *f, size_t i, const char *cpu)
 {
-    static const char *const coord[] = { "asymmetric", "half_pixel", "half_pixel" }, *const nearest[] = { "floor", "round_prefer_floor", "round_prefer_ceil" };
-    for (int i = 0; i < 3; i++) {
-        fix_setup(state);
-        Fix *f = *state;
-        const double scales[] = { 1, 2, 3, 1 };
-        Attr_resize a = { .shape = fix_dims(f, "N,10,18,20"), .scales = { 4, scales }, .mode = "nearest", .coord = coord[i], .nearest = nearest[i],
-                          .channels_last = true };
-        Value *x = fix_input(f, DT_f32, "N,5,6,20"), *y = mk_resize(&f->b, IN(x), a);
-        y = mk_concat(&f->b, IN(y, y), (Attr_concat){ .axis = 3 });
-        compiled_check(f, y, compiled_random(f->a, 4, (int64_t[]){ 2, 5, 6, 20 }, 9), "rules,dce,fuse,plan", 0);
-        fix_teardown(state);
-    }
+    const double scales[] = { 1, 2, 3, 1 };
+    Attr_resize a = { .shape = fix_dims(f, "N,10,18,20"), .scales = { 4, scales }, .mode = "nearest", .coord = rounding[i].coord, .nearest = rounding[i].nearest,
+                      .channels_last = true };
+    Value *x = fix_input(f, DT_f32, "N,5,6,20"), *y = mk_resize(&f->b, IN(x), a);
+    y = mk_concat(&f->b, IN(y, y), (Attr_concat){ .axis = 3 });
+    const Compiled how = { .what = a.nearest, .cpu = cpu, .pipeline = "rules,dce,fuse,plan", .props = GP_LAID_OUT };
+    compiled_check_value(f, &how, compiled_random(f->a, 4, (int64_t[]){ 2, 5, 6, 20 }, 9), y);
 }
 
-#ifdef __x86_64__
-static void without_masks(void **state) { (void)state; check_all("x86-64"); }
-#endif
+static void repeated_elements(void **state) { (void)state; COMPILED_EACH(compiled_here, rounding, check_repeated); }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_this_machine), cmocka_unit_test(repeated_elements),
-#ifdef __x86_64__
-        cmocka_unit_test(without_masks),
-#endif
-    };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(with_and_without_masks), cmocka_unit_test(repeated_elements) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,9 @@
 /* test_normalise.c -- normalisations that are one kernel, row by row, give the evaluator's results: rows that fill vectors and that do not, known and symbolic
  * sizes, results of a row's shape and of one element per row. For every kind of CPU that this one can be.
  */
-#include "compare.h"
+#include "compiled.h"
+
+#include "text.h"
 
 typedef struct Case {
     const char *name, *text;
@@ -46,20 +48,23 @@ static void expect_one_kernel(const Module *m)
     assert_int_equal(kernels, 1);
 }
 
+static void check_case(Fix *f, size_t i, const char *cpu)
+{
+    const Case *c = &cases[i];
+    const Tensor *x[] = { compiled_random(f->a, 3, (int64_t[]){ 2, c->rows, c->columns }, 1), c->per_row ? compiled_random(f->a, 1, &c->columns, 2) : NULL };
+    Module *m = module_parse(f->a, &f->d, c->name, c->text, NULL, 0);
+    assert_non_null(m);
+    compiled_check_module(f, m, &(Compiled){ .what = c->name, .cpu = cpu, .tolerance = 4e-6, .inspect = expect_one_kernel }, c->inputs, x);
+}
+
 static void results_are_the_evaluators(void **state)
 {
-    Fix *f = *state;
-    for (int k = 0; !compare_cpu[k] || *compare_cpu[k]; k++)
-        for (size_t i = 0; (!k || machine_is(f, compare_cpu[k])) && i < sizeof cases / sizeof *cases; i++) {
-            const Case *c = &cases[i];
-            f->seed = (uint32_t)i;
-            const Tensor *x[] = { random_tensor(f, 3, (int64_t[]){ 2, c->rows, c->columns }), c->per_row ? random_tensor(f, 1, &c->columns) : NULL };
-            compare_text(f, compare_cpu[k], c->name, c->text, c->inputs, x, 4e-6, expect_one_kernel);
-        }
+    (void)state;
+    COMPILED_EACH(compiled_everywhere, cases, check_case);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(results_are_the_evaluators, setup, teardown) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(results_are_the_evaluators) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* test_recurrent.c -- compiled recurrent layers against the evaluator: every cell, sizes that fill no vector, weights known or given, sequences that end
  * early, symbolic sizes. And the same bits however the work is shared among threads.
  */
-#include "checked.h"
+#include "compiled.h"
 
 typedef struct Layer {
     const char *cell;
@@ -105,7 +105,7 @@ static Operands make_operands(Fix *f, const Layer *l)
     return o;
 }
 
-static int check_layer(Fix *f, const Layer *l)
+static int regions_of_checked(Fix *f, const Layer *l)
 {
     Operands o = make_operands(f, l);
     Attr_recurrent a = attributes(f, l);
@@ -114,24 +114,20 @@ static int check_layer(Fix *f, const Layer *l)
     if (!n)
         fail_msg("%s", f->d.all);
     Value *result[3] = { &n->out[0], &n->out[1], nout > 2 ? &n->out[2] : NULL };
-    const char *const names[] = { "y", "h", "c" };
-    build_node(&f->b, OP_return, (Inputs){ nout, result }, &(Attr_return){ .names = { nout, names } }, 0);
-    double tolerance = l->type == DT_f16 ? 2e-3 : l->type == DT_f64 ? 1e-13 : 2e-6;
-    return check_compiled(f, o.ngiven, o.given, tolerance, arena_printf(f->a, "%s of %d units", l->cell, l->hidden));
+    compiled_return(f, (Inputs){ nout, result });
+    const Compiled how = { .what = arena_printf(f->a, "%s of %d units", l->cell, l->hidden), .tolerance = l->type == DT_f16 ? 2e-3 : l->type == DT_f64 ? 1e-13 : 2e-6 };
+    return compiled_check(f, &how, o.ngiven, o.given);
 }
 
-static void compiled_is_evaluated(void **state)
+static void check_layer(Fix *f, size_t i, const char *cpu)
 {
-    (void)state;
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
-        void *f;
-        fix_setup(&f);
-        int regions = check_layer(f, &layers[i]);
-        if (layers[i].hidden > 500 && layers[i].batch == 1)     /* wide enough that threads share each of its beats: states, then two stages a step */
-            assert_int_equal(regions, 1 + 2 * layers[i].steps);
-        fix_teardown(&f);
-    }
+    int regions = regions_of_checked(f, &layers[i]);
+    (void)cpu;
+    if (layers[i].hidden > 500 && layers[i].batch == 1)     /* wide enough that threads share each of its beats: states, then two stages a step */
+        assert_int_equal(regions, 1 + 2 * layers[i].steps);
 }
+
+static void compiled_is_evaluated(void **state) { (void)state; COMPILED_EACH(compiled_here, layers, check_layer); }
 
 static void what_is_refused(void **state)
 {
@@ -171,6 +167,6 @@ static void a_small_sequence(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { FIX_TEST(compiled_is_evaluated), FIX_TEST(what_is_refused), FIX_TEST(a_small_sequence) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(compiled_is_evaluated), FIX_TEST(what_is_refused), FIX_TEST(a_small_sequence) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* test_rows.c -- matrix products whose number of rows only the run knows: whole tiles, a tile that repeats its last row, tiles of 4 and fewer. */
-#include "checked.h"
+#include "compiled.h"
 
 static Tensor *numbers(Fix *f, const char *dims, int seed)
 {
@@ -10,32 +10,23 @@ static Tensor *numbers(Fix *f, const char *dims, int seed)
     return r;
 }
 
+static const int rows[] = { 1, 2, 3, 5, 8, 9, 10, 13, 14, 15, 19, 24, 28, 0 };
+
 /* Columns that fill no panel, a residual that the result may be written over, and an epilogue that looks at the row. */
-static void check_rows(int rows)
+static void check_rows(Fix *f, size_t i, const char *cpu)
 {
-    void *fix;
-    fix_setup(&fix);
-    Fix *f = fix;
+    int n = rows[i];
     Builder *b = &f->b;
     Value *x = fix_input(f, DT_f32, "N,24"), *r = fix_input(f, DT_f32, "N,37"), *scale = fix_input(f, DT_f32, "N,1");
     Value *w = mk_tensor(b, numbers(f, "24,37", 5)), *square = mk_tensor(b, numbers(f, "37,37", 9));
     Value *y = mk_add(b, mk_relu(b, mk_matmul(b, IN(x, w), (Attr_matmul){ 0 })), mk_exp(b, r));
     Value *z = mk_mul(b, mk_matmul(b, IN(y, square), (Attr_matmul){ 0 }), scale);
-    const char *const names[] = { "z" };
-    build_node(b, OP_return, IN(z), &(Attr_return){ .names = { 1, names } }, 0);
-    const Tensor *in[] = { numbers(f, arena_printf(f->a, "%d,24", rows), 1), numbers(f, arena_printf(f->a, "%d,37", rows), 2),
-                           numbers(f, arena_printf(f->a, "%d,1", rows), 3) };
-    check_compiled(f, 3, in, 1e-5, arena_printf(f->a, "%d rows", rows));
-    fix_teardown(&fix);
+    compiled_return(f, IN(z));
+    const Tensor *in[] = { numbers(f, arena_printf(f->a, "%d,24", n), 1), numbers(f, arena_printf(f->a, "%d,37", n), 2), numbers(f, arena_printf(f->a, "%d,1", n), 3) };
+    compiled_check(f, &(Compiled){ .what = arena_printf(f->a, "%d rows", n), .cpu = cpu, .tolerance = 1e-5 }, 3, in);
 }
 
-static void any_number_of_rows(void **state)
-{
-    static const int rows[] = { 1, 2, 3, 5, 8, 9, 10, 13, 14, 15, 19, 24, 28, 0 };
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        check_rows(rows[i]);
-}
+static void any_number_of_rows(void **state) { (void)state; COMPILED_EACH(compiled_here, rows, check_rows); }
 
 int main(void)
 {

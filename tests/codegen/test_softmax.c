@@ -1,5 +1,5 @@
 /* test_softmax.c -- compiled softmax against the evaluator: rows that do and do not fill the lanes, sizes known or not, along the last dim or another. */
-#include "checked.h"
+#include "compiled.h"
 
 static Tensor *numbers(Fix *f, DType t, const char *dims)
 {
@@ -19,11 +19,9 @@ static void check_softmax(DType t, const char *type, const char *dims, int axis,
     Builder *b = &f->b;
     Value *x = fix_input(f, t, type), *y = fix_input(f, t, type);
     Value *s = mk_softmax(b, IN(mk_mul(b, x, y)), (Attr_softmax){ .axis = axis, .log = log_of });
-    const char *const names[] = { "s", "z" };
-    build_node(b, OP_return, IN(s, mk_add(b, mk_softmax(b, IN(mk_neg(b, x)), (Attr_softmax){ .axis = axis, .log = log_of }), y)),
-               &(Attr_return){ .names = { 2, names } }, 0);
-    const Tensor *in[] = { numbers(f, t, dims), numbers(f, t, dims) };
-    check_compiled(f, 2, in, t == DT_f16 ? 4e-3 : 3e-6, arena_printf(f->a, "%s, axis %d", dims, axis));
+    compiled_return(f, IN(s, mk_add(b, mk_softmax(b, IN(mk_neg(b, x)), (Attr_softmax){ .axis = axis, .log = log_of }), y)));
+    const Compiled how = { .what = arena_printf(f->a, "%s, axis %d", dims, axis), .tolerance = t == DT_f16 ? 4e-3 : 3e-6 };
+    compiled_check(f, &how, 2, (const Tensor *const[]){ numbers(f, t, dims), numbers(f, t, dims) });
     fix_teardown(&fix);
 }
 

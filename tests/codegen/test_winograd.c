@@ -32,24 +32,21 @@ static const Case cases[] = {
     { 1, 3, 30, 33, 17, { 1, 2, 0, 1 }, 7, 2, true },
 };
 
-static void check_all(int m, bool symbolic)
+static void check(Fix *f, const Case *c, int m, bool symbolic)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        void *state = NULL;
-        fix_setup(&state);
-        Fix *f = state;
-        const Case *c = &cases[i];
-        Value *y = convolution(f, c, m, symbolic);
-        const Tensor *x = compiled_random(f->a, 4, (const int64_t[]){ c->images, c->height, c->width, c->cin }, 1);
-        compiled_check(f, y, x, "explicit_pad,fuse,plan", 1e-5);
-        fix_teardown(&state);
-    }
+    const Tensor *x = compiled_random(f->a, 4, (const int64_t[]){ c->images, c->height, c->width, c->cin }, 1);
+    const Compiled how = { .what = arena_printf(f->a, "case %d", (int)(c - cases)), .pipeline = "explicit_pad,fuse,plan", .tolerance = 1e-5, .props = GP_LAID_OUT };
+    compiled_check_value(f, &how, x, convolution(f, c, m, symbolic));
 }
 
-static void two_by_two(void **state) { (void)state; check_all(2, false); }
-static void four_by_four(void **state) { (void)state; check_all(4, false); }
-static void six_by_six(void **state) { (void)state; check_all(6, false); }
-static void sizes_of_the_run(void **state) { (void)state; check_all(4, true); }
+static void check_two(Fix *f, size_t i, const char *cpu) { (void)cpu; check(f, &cases[i], 2, false); }
+static void check_four(Fix *f, size_t i, const char *cpu) { (void)cpu; check(f, &cases[i], 4, false); }
+static void check_six(Fix *f, size_t i, const char *cpu) { (void)cpu; check(f, &cases[i], 6, false); }
+static void check_symbolic(Fix *f, size_t i, const char *cpu) { (void)cpu; check(f, &cases[i], 4, true); }
+static void two_by_two(void **state) { (void)state; COMPILED_EACH(compiled_here, cases, check_two); }
+static void four_by_four(void **state) { (void)state; COMPILED_EACH(compiled_here, cases, check_four); }
+static void six_by_six(void **state) { (void)state; COMPILED_EACH(compiled_here, cases, check_six); }
+static void sizes_of_the_run(void **state) { (void)state; COMPILED_EACH(compiled_here, cases, check_symbolic); }
 
 /* Y = At [ (G g) * (Bt d) ] is the correlation of d with g, in one dimension. */
 static void matrices_are_exact(void **state)
