@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,8 @@ typedef struct Outcome {
     int verdict;                    /* TEST_* */
     const char *reason;             /* of a failure */
     bool expected;                  /* the ratchet lists it as failing */
+    double seconds;
+    int64_t peak_mb;                /* of its process, and of the runner's */
 } Outcome;
 
 typedef struct Job {
@@ -26,6 +30,7 @@ typedef struct Job {
     int test;
     FILE *log;                      /* the child's stderr */
     ScratchDir scratch;             /* removed by the parent: the child may crash */
+    double begun;
 } Job;
 
 typedef struct Suite {
@@ -37,15 +42,22 @@ typedef struct Suite {
     Job job[MAX_JOBS];
     const char *ratchet, *only;
     bool bless, verbose;
-    int64_t jobs;
+    int64_t jobs, memory;           /* memory: MB, more fails a test; 0: any */
     int count[3], done;
 } Suite;
+
+static double now(void)
+{
+    struct timeval t;
+    gettimeofday(&t, NULL);
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
 
 /* ---- children ---- */
 
 static bool start(Suite *s, Job *job, int test)
 {
-    *job = (Job){ .test = test, .log = tmpfile() };
+    *job = (Job){ .test = test, .log = tmpfile(), .begun = now() };
     if (!job->log)
         return tool_fail("no temporary file: %s", strerror(errno)), false;
     if (!scratchdir_make(&job->scratch))
@@ -83,23 +95,37 @@ static Outcome judge(Suite *s, const Job *job, int status)
 {
     const char *said = find_reason(s, job->log);
     if (WIFEXITED(status) && WEXITSTATUS(status) <= TEST_SKIPPED)
-        return (Outcome){ WEXITSTATUS(status), said, false };
+        return (Outcome){ .verdict = WEXITSTATUS(status), .reason = said };
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        return (Outcome){ TEST_FAILED, arena_printf(s->a, "no result after %lld s", (long long)s->o.timeout), false };
+        return (Outcome){ .verdict = TEST_FAILED, .reason = arena_printf(s->a, "no result after %lld s", (long long)s->o.timeout) };
     if (WIFSIGNALED(status))
-        return (Outcome){ TEST_FAILED, arena_printf(s->a, "CRASH: signal %d (%s) %s", WTERMSIG(status), strsignal(WTERMSIG(status)), said), false };
-    return (Outcome){ TEST_FAILED, arena_printf(s->a, "CRASH: exit status %d %s", WEXITSTATUS(status), said), false };
+        return (Outcome){ .verdict = TEST_FAILED, .reason = arena_printf(s->a, "CRASH: signal %d (%s) %s", WTERMSIG(status), strsignal(WTERMSIG(status)), said) };
+    return (Outcome){ .verdict = TEST_FAILED, .reason = arena_printf(s->a, "CRASH: exit status %d %s", WEXITSTATUS(status), said) };
+}
+
+/* Linux counts ru_maxrss in KB. */
+static Outcome weigh(Suite *s, const Job *job, int status, const struct rusage *use)
+{
+    Outcome r = judge(s, job, status);
+    r.seconds = now() - job->begun;
+    r.peak_mb = use->ru_maxrss / 1024;
+    if (s->memory && r.peak_mb > s->memory && r.verdict == TEST_PASSED) {
+        r.verdict = TEST_FAILED;
+        r.reason = arena_printf(s->a, "passes, but takes %lld MB; %lld are allowed", (long long)r.peak_mb, (long long)s->memory);
+    }
+    return r;
 }
 
 static bool finish_one(Suite *s)
 {
     int status;
-    pid_t pid = wait(&status);
+    struct rusage use;
+    pid_t pid = wait4(-1, &status, 0, &use);
     if (pid < 0)
         return tool_fail("waiting for a test: %s", strerror(errno)), false;
     for (int i = 0; i < s->jobs; i++)
         if (s->job[i].pid == pid) {
-            s->outcome[s->job[i].test] = judge(s, &s->job[i], status);
+            s->outcome[s->job[i].test] = weigh(s, &s->job[i], status, &use);
             fclose(s->job[i].log);
             scratchdir_remove(&s->job[i].scratch);
             s->job[i].pid = 0;
@@ -208,6 +234,18 @@ static void print_outcomes(Suite *s)
     }
 }
 
+/* What the suite cost, and which tests the most. */
+static void print_cost(const Suite *s, double seconds)
+{
+    int largest = 0, slowest = 0;
+    for (int i = 1; i < s->tests.n; i++) {
+        largest = s->outcome[i].peak_mb > s->outcome[largest].peak_mb ? i : largest;
+        slowest = s->outcome[i].seconds > s->outcome[slowest].seconds ? i : slowest;
+    }
+    printf("%.0f s; slowest: %s, %.1f s; largest: %s, %lld MB\n", seconds, s->tests.v[slowest].name, s->outcome[slowest].seconds, s->tests.v[largest].name,
+           (long long)s->outcome[largest].peak_mb);
+}
+
 static int print_summary(const Suite *s)
 {
     int surprises = 0;
@@ -244,11 +282,14 @@ static int run_suite(Suite *s, const Operands *dirs)
         return tool_fail("no tests (folders with model.onnx) there");
     s->outcome = ARENA_ARRAY(s->a, Outcome, s->tests.n);
     s->jobs = s->jobs < 1 ? 1 : s->jobs > MAX_JOBS ? MAX_JOBS : s->jobs;
+    double begun = now();
     if (!run_all(s))
         return 1;
+    double seconds = now() - begun;
     if (s->ratchet && !read_ratchet(s, &others))
         return 1;
     print_outcomes(s);
+    print_cost(s, seconds);
     if (s->ratchet && s->bless && !write_ratchet(s, others))
         return 1;
     return print_summary(s);
@@ -267,6 +308,7 @@ int cmd_test(int argc, char **argv)
         { "bless", 0, OPT_FLAG, NULL, "write the list of --ratchet anew", &s.bless },
         { "jobs", 0, OPT_INT, "N", "tests at once (default 1)", &s.jobs },
         { "timeout", 0, OPT_INT, "S", "seconds until a test counts as failed (default 60; 0: never)", &s.o.timeout },
+        { "memory", 0, OPT_INT, "MB", "a test that takes more memory than that fails (default: any amount passes)", &s.memory },
         { "only", 0, OPT_TEXT, "TEXT", "only tests whose name contains TEXT", &s.only },
         { "verbose", 'v', OPT_FLAG, NULL, "a line per test", &s.verbose },
         THREADS_OPTION(s.o), PASS_OPTIONS(s.o.build), OPTIONS_END };

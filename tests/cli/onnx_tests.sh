@@ -12,6 +12,8 @@ expect 0 "4 passed, 0 failed, 0 skipped" "$INGOT" test "$node" --jobs 2
 expect 0 "1 passed, 0 failed, 0 skipped" "$INGOT" test "$relu"
 expect 0 "1 passed, 0 failed, 0 skipped" "$INGOT" test "$node" --only relu
 expect 0 "4 passed, 0 failed, 0 skipped" "$INGOT" test "$node" --runner "$INGOT_RUN"
+expect 0 "; largest: " "$INGOT" test "$node" --memory 500
+expect 1 "MB; 1 are allowed" "$INGOT" test "$relu" --memory 1
 expect 1 "no tests" "$INGOT" test "$node/test_relu/test_data_set_0"
 expect 1 "no such folder" "$INGOT" test "$work/nowhere"
 
