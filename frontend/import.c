@@ -90,7 +90,7 @@ static bool state_fail(ImportState *s, const char *fmt, ...)
 
 /* ---- names ---- */
 
-typedef enum Found { FOUND, UNKNOWN, BROKEN } Found;
+typedef enum Found { FOUND, UNKNOWN, BROKEN, GUESSED } Found;
 
 static Builder builder_at_end(ImportState *s, Graph *g, const char *node)
 {
@@ -176,22 +176,25 @@ static Value *capture(ImportState *s, Scope *sc, Value *outer)
     return v ? v : capture_input(s, sc->g, index, outer);
 }
 
-/* *out: the value in the scope's graph; NULL for an optional input the caller of a function left out. */
+/* *out: the value in the scope's graph; NULL for an optional input the caller of a function left out. Of what is BROKEN: a stand-in
+ * of the declared type, or NULL; of what is GUESSED: a stand-in. */
 static Found scope_find(ImportState *s, Scope *sc, const char *key, Value **out)
 {
     Name *n = names_get(&sc->names, key);
     *out = NULL;
     if (!n) {
         Found f = sc->outer ? scope_find(s, sc->outer, key, out) : UNKNOWN;
-        if (f != FOUND || !*out || sc->g == sc->outer->g)
+        if (!*out || sc->g == sc->outer->g)
             return f;
         n = scope_add(s, sc, key);
         n->val = capture(s, sc, *out);
+        n->broken = f != FOUND;
+        n->guessed = f == GUESSED;
     }
     if (!n->val && !n->broken && !n->absent)
         make_constant(s, sc, key, n);
     *out = n->val;
-    return n->broken ? BROKEN : FOUND;
+    return n->guessed ? GUESSED : n->broken ? BROKEN : FOUND;
 }
 
 static bool is_overridable(const ImportState *s, const char *name)
@@ -342,6 +345,14 @@ static bool add_input(ImportState *s, Scope *sc, const char *name, const Type *t
     return true;
 }
 
+static bool add_broken(ImportState *s, Scope *sc, const char *name)
+{
+    Name *n = scope_add(s, sc, name);
+    if (n)
+        n->broken = true;
+    return false;
+}
+
 /* An initialiser that is listed as an input is a constant, unless the user wants to set it. */
 static bool is_initialiser(const ImportState *s, const NameTable *initialisers, const char *name)
 {
@@ -385,8 +396,12 @@ static bool import_inputs(ImportState *s, Scope *sc)
         const char *name = g->input[i]->name;
         Type type;
         names_put(s->arena, &inputs, name, s);
-        if (!is_initialiser(s, &initialisers, name))
-            ok &= type_of(s, g->input[i]->type, name, &type) && add_input(s, sc, name, &type, index++);
+        if (is_initialiser(s, &initialisers, name))
+            continue;
+        if (type_of(s, g->input[i]->type, name, &type))
+            ok &= add_input(s, sc, name, &type, index++);
+        else
+            ok = add_broken(s, sc, name);
     }
     return check_overridable(s, &inputs, &initialisers) && check_fixed(s) && ok;
 }
@@ -454,8 +469,8 @@ static bool import_call(Importer *c, const Onnx__FunctionProto *fn)
     return ok && take_results(c, fn, &body);
 }
 
-/* Values of the node's inputs. False if one is missing; silently where that has been reported already. */
-static bool resolve_inputs(Importer *c, const Onnx__NodeProto *p)
+/* Values of the node's inputs. False if one is missing; silently where that has been reported already. *worst: of what kind the worst of them is. */
+static bool resolve_inputs(Importer *c, const Onnx__NodeProto *p, Found *worst)
 {
     Value **input = ARENA_ARRAY(c->m->arena, Value *, p->n_input + 1);
     c->input = input;
@@ -463,8 +478,9 @@ static bool resolve_inputs(Importer *c, const Onnx__NodeProto *p)
         Found f = p->input[i][0] ? scope_find(c->state, c->state->scope, p->input[i], &input[i]) : FOUND;
         if (f == UNKNOWN)
             return import_fail(c, "input '%s' is produced by no node, and is no input or initialiser of the graph", p->input[i]);
-        if (f == BROKEN)
+        if (f == BROKEN && !input[i])
             return false;
+        *worst = f > *worst ? f : *worst;
     }
     return true;
 }
@@ -483,16 +499,78 @@ static bool run_importer(Importer *c, const Onnx__NodeProto *p)
     const OnnxOp *op = fn ? NULL : onnx_op_find(c->domain, c->op, c->opset);
     int errors = c->m->diag->errors;
     if (!fn && !op)
-        return import_fail(c, "the operator is not supported");
+        return false;               /* gaps_report said so */
     bool ok = fn ? import_call(c, fn) : op->import(c);
     if (c->m->diag->errors != errors)
         return false;
     return ok ? all_outputs_set(c, p) : import_fail(c, "an input that the operator needs is missing");
 }
 
+static void say_doubts(Diag *d, const Doubt *last)
+{
+    if (!last)
+        return;
+    say_doubts(d, last->next);
+    diag_error(d, last->loc, "%s", last->what);
+}
+
+/* Of a node with an operand of a guessed type nothing is said but what is not supported: the rest may be the guess's fault. */
+static bool run_doubtful(Importer *c, const Onnx__NodeProto *p)
+{
+    ImportState *s = c->state;
+    Diag *d = s->diag, said = *d;
+    bool stop = s->stop, outermost = !s->doubting;
+    d->out = NULL;
+    s->doubting = true;
+    run_importer(c, p);
+    *d = said;
+    s->stop = stop;
+    if (!outermost)
+        return false;
+    s->doubting = false;
+    say_doubts(d, s->doubts);
+    s->doubts = NULL;
+    return false;
+}
+
+static const Onnx__ValueInfoProto *info_among(size_t n, Onnx__ValueInfoProto **info, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(info[i]->name, name))
+            return info[i];
+    return NULL;
+}
+
+typedef struct Declared { ImportState *s; const Onnx__ValueInfoProto *info; Type type; } Declared;
+
+static bool read_declared(void *ctx)
+{
+    Declared *d = ctx;
+    return d->info && type_of(d->s, d->info->type, d->info->name, &d->type);
+}
+
+/* In place of a result that could not be imported: what the model declares it to be, else something like the first operand, so that one run also
+ * finds what else is not supported. */
+static Name stand_in(Importer *c, const char *name, Value *made)
+{
+    const Onnx__GraphProto *g = c->state->scope->proto;
+    Declared d = { .s = c->state, .info = g ? info_among(g->n_value_info, g->value_info, name) : NULL };
+    if (g && !d.info)
+        d.info = info_among(g->n_output, g->output, name);
+    if (made)
+        return (Name){ .val = made, .broken = true, .guessed = true };
+    bool guessed = !import_quietly(c, read_declared, &d);
+    if (guessed && (!c->input || !in(c, 0)))
+        return (Name){ .broken = true };
+    Value *v = node_out(node_new(c->b.g, NULL, OP_input, 0, NULL, &(Attr_input){ .index = -1 }, -1, c->b.loc));
+    v->type = guessed ? in(c, 0)->type : d.type;
+    return (Name){ .val = v, .broken = true, .guessed = guessed };
+}
+
 static bool import_node(ImportState *s, Scope *sc, const Onnx__NodeProto *p, size_t index)
 {
     Importer c = { .m = s->m, .proto = p, .op = p->op_type, .domain = domain_tidy(p->domain), .state = s };
+    Found operands = s->doubting ? GUESSED : FOUND;
     c.b = builder_at_end(s, sc->g, arena_printf(s->arena, "%s%s", sc->call->path, node_label(s, p, index)));
     c.opset = opset_of(s, sc->call, c.domain);
     c.result = ARENA_ARRAY(s->arena, Value *, p->n_output + 1);
@@ -501,13 +579,14 @@ static bool import_node(ImportState *s, Scope *sc, const Onnx__NodeProto *p, siz
         s->stop = true;
         return import_fail(&c, "the model has more than %d nodes when its functions are inlined", MAX_NODES);
     }
-    bool ok = resolve_inputs(&c, p) && run_importer(&c, p);
+    bool ok = resolve_inputs(&c, p, &operands) && (operands == GUESSED ? run_doubtful(&c, p) : run_importer(&c, p)) && operands == FOUND;
+    s->scope = sc;
     for (size_t i = 0; i < p->n_output; i++)
         if (p->output[i][0]) {
             Name *n = scope_add(s, sc, p->output[i]);
             if (!n)
                 return false;
-            *n = (Name){ .val = c.result[i], .broken = !ok };
+            *n = ok ? (Name){ .val = c.result[i] } : stand_in(&c, p->output[i], c.result[i]);
         }
     return ok;
 }
@@ -569,7 +648,7 @@ Graph *import_region(Importer *c, const char *name, const Type *own, int nown, C
         import_fail(c, p ? "the subgraph '%s' does not have %d inputs" : "there is no subgraph '%s'", name, nown);
         return NULL;
     }
-    Scope inner = { .outer = outer, .g = graph_new(s->m, c->b.g), .call = outer->call, .captures = captures, .nown = nown };
+    Scope inner = { .outer = outer, .g = graph_new(s->m, c->b.g), .call = outer->call, .captures = captures, .nown = nown, .proto = p };
     bool ok = true;
     for (int i = 0; i < nown; i++)
         ok &= add_input(s, &inner, p->input[i]->name, &own[i], i);
@@ -633,12 +712,15 @@ Graph *import_region_close(Importer *c, Region *r, int n, Value *const *result)
 
 bool import_quietly(Importer *c, bool (*try)(void *ctx), void *ctx)
 {
-    Diag *d = c->m->diag, said = *d;
-    bool stop = c->state->stop;
+    ImportState *s = c->state;
+    Diag *d = s->diag, said = *d;
+    bool stop = s->stop;
+    Doubt *doubts = s->doubts;
     d->out = NULL;
     bool ok = try(ctx);
     *d = said;
-    c->state->stop = stop;
+    s->stop = stop;
+    s->doubts = doubts;
     return ok;
 }
 
@@ -649,7 +731,7 @@ bool import_region_apply(Importer *c, const char *name, int nin, Value *const *g
     Scope *outer = s->scope;
     if (!p || p->n_input != (size_t)nin || p->n_output != (size_t)n)
         return import_fail(c, p ? "the subgraph '%s' does not take %d inputs and give %d results" : "there is no subgraph '%s'", name, nin, n);
-    Scope inner = { .outer = outer, .g = c->b.g, .call = outer->call, .captures = outer->captures, .nown = outer->nown };
+    Scope inner = { .outer = outer, .g = c->b.g, .call = outer->call, .captures = outer->captures, .nown = outer->nown, .proto = p };
     const char **names = ARENA_ARRAY(s->arena, const char *, n + 1);
     bool ok = true;
     for (int i = 0; ok && i < nin; i++) {
@@ -724,11 +806,13 @@ static const char *module_name(Arena *a, const char *file)
 static bool import_graph(ImportState *s)
 {
     Call call = { .nopset = s->model->n_opset_import, .opset = s->model->opset_import, .path = "" };
-    Scope sc = { .g = s->m->graph, .call = &call };
     const Onnx__GraphProto *g = s->model->graph;
+    Scope sc = { .g = s->m->graph, .call = &call, .proto = g };
     bool ok = gaps_report(s);
-    ok = import_inputs(s, &sc) && ok;
-    return ok && add_initialisers(s, &sc, g) && import_body(s, &sc, g->n_node, g->node) && import_return(s, &sc, g);
+    ok &= import_inputs(s, &sc);
+    ok &= add_initialisers(s, &sc, g);
+    ok &= import_body(s, &sc, g->n_node, g->node);
+    return ok && import_return(s, &sc, g);
 }
 
 static Module *import_file(Arena *a, Diag *d, const WireFile *f, const ImportOptions *opt)

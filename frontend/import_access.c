@@ -28,6 +28,12 @@ bool import_unsupported(Importer *c, const char *fmt, ...)
     va_start(ap, fmt);
     const char *what = arena_vprintf(c->m->arena, fmt, ap);
     va_end(ap);
+    if (c->state->doubting) {
+        Doubt *d = ARENA_NEW(c->m->arena, Doubt);
+        *d = (Doubt){ c->b.loc, arena_printf(c->m->arena, "%s: %s is not supported", c->op, what), c->state->doubts };
+        c->state->doubts = d;
+        return false;
+    }
     return diag_error(c->m->diag, c->b.loc, "%s: %s is not supported", c->op, what);
 }
 

@@ -87,8 +87,8 @@ static bool run_either(Importer *c, Value *condition)
     if (n != region_results(c, "else_branch") || n < out_count(c))
         return import_fail(c, "the branches have %d and %d results for %d outputs", n, region_results(c, "else_branch"), out_count(c));
     Graph *yes = import_region(c, "then_branch", NULL, 0, &captures);
-    Graph *no = yes ? import_region(c, "else_branch", NULL, 0, &captures) : NULL;
-    if (!no)
+    Graph *no = import_region(c, "else_branch", NULL, 0, &captures);
+    if (!yes || !no)
         return false;
     unite_single_elements(c, yes, no);
     if (!same_ranks(yes, no))

@@ -27,12 +27,14 @@ typedef struct Call {
     int depth;
 } Call;
 
-/* What a name stands for. At most one of val, tensor, sparse is the source; val is filled when it is first asked for. */
+/* What a name stands for. At most one of val, tensor, sparse is the source; val is filled when it is first asked for. A broken name may have a stand-in
+ * for a value: of the type that the model declares or, failing that, of a guessed one. */
 typedef struct Name {
     Value *val;
     const Onnx__TensorProto *tensor;
     const Onnx__SparseTensorProto *sparse;
-    bool broken;                    /* its node failed and has been reported: what depends on it is passed over silently */
+    bool broken;                    /* its node failed, and that has been reported */
+    bool guessed;                   /* the stand-in's type: of what depends on it, only what is not supported is said */
     bool absent;                    /* an optional input of a function that the caller left out */
 } Name;
 
@@ -43,7 +45,15 @@ typedef struct Scope {
     NameTable names;                /* -> Name */
     Captures *captures;             /* of a graph of its own */
     int nown;                       /* its inputs before the captures */
+    const Onnx__GraphProto *proto;  /* NULL: the body of a function */
 } Scope;
+
+/* Something not supported, found where an operand was of a guessed type. */
+typedef struct Doubt {
+    Loc loc;
+    const char *what;
+    struct Doubt *next;
+} Doubt;
 
 struct ImportState {
     Arena *arena;
@@ -58,6 +68,8 @@ struct ImportState {
     Scope *scope;                   /* innermost */
     int64_t nodes_left;             /* functions calling functions can multiply without bound */
     bool stop;                      /* too many problems: give up */
+    bool doubting;                  /* the node being imported has an operand of a guessed type, itself or around it */
+    Doubt *doubts;                  /* while doubting; the last first */
     bool *fixed_used;               /* which --dim were */
 };
 

@@ -399,6 +399,69 @@ static void lists_all_gaps(void **state)
     done(r);
 }
 
+static Msg *branch_with(Msg *node, const char *result)
+{
+    Msg *g = msg_new();
+    put_msg(g, 1, node);
+    put_msg(g, 12, value_info(result, ONNX_FLOAT, "N,2"));
+    return g;
+}
+
+static Msg *in_domain(Msg *node, const char *domain)
+{
+    put_text(node, 7, domain);
+    return node;
+}
+
+static Msg *with_text(Msg *node, const char *name, const char *value)
+{
+    Msg *a = msg_new();
+    put_text(a, 1, name);
+    put_text(a, 4, value);
+    put_int(a, 20, 3);
+    put_msg(node, 5, a);
+    return node;
+}
+
+static Msg *distance(const char *name, const char *x, const char *y, const char *metric)
+{
+    return with_text(in_domain(node_named("CDist", name, x, y), "com.microsoft"), "metric", metric);
+}
+
+/* Operators, attributes and types; one behind the other, in both branches of an If, behind what is declared and what is not. */
+static void names_everything_unsupported_at_once(void **state)
+{
+    (void)state;
+    static const char *const all[] = {
+        "operator Quux of 'ai.onnx' is not supported (nodes 'first', 'inside', 'sixth')", "operator Zork of 'my.domain' is not supported (node 'third')",
+        "node 'second': CDist: metric 'hamming'", "node 'fourth': CDist: metric 'cosine'", "node 'then': CDist: metric 'jaccard'",
+        "node 'else': CDist: metric 'dice'", "input 's' has no shape", "node 'fifth': neg: operand 0 is bool",
+    };
+    Msg *m = msg_new(), *other = branch_with(distance("else", "e e", "y", "dice"), "y");
+    put_msg(other, 1, node_named("Quux", "inside", "x", "e"));
+    Msg *g = GRAPH(node_named("Quux", "first", "x", "a"), distance("second", "a a", "b", "hamming"), in_domain(node_named("Zork", "third", "b", "d"), "my.domain"),
+                   distance("fourth", "d x", "f", "cosine"), node_of("ReduceSum", "f", "t"), node_of("Greater", "t t", "c"),
+                   if_node("c", branch_with(distance("then", "x x", "y", "jaccard"), "y"), other), node_named("Neg", "fifth", "b2", "z"), node_named("Quux", "sixth", "s", "b2"));
+    put_msg(g, 13, value_info("b2", ONNX_BOOL, "N,2"));
+    Msg *shapeless = msg_new(), *type = msg_new(), *tensor = msg_new();
+    put_int(tensor, 1, ONNX_FLOAT);
+    put_msg(type, 1, tensor);
+    put_text(shapeless, 1, "s");
+    put_msg(shapeless, 2, type);
+    put_msg(g, 11, shapeless);
+    put_int(m, 1, 8);
+    put_msg(m, 7, g);
+    put_msg(m, 8, opset("", 17));
+    put_msg(m, 8, opset("my.domain", 1));
+    put_msg(m, 8, opset("com.microsoft", 1));
+    Import r = import(m);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!r.errors || !strstr(r.errors, all[i]))
+            fail_msg("not said: %s\nsaid:\n%s", all[i], r.errors);
+    assert_null(r.m);
+    done(r);
+}
+
 static void one_problem_does_not_hide_another(void **state)
 {
     (void)state;
@@ -519,6 +582,7 @@ int main(void)
         cmocka_unit_test(known_condition_leaves_one_branch),
         cmocka_unit_test(refuses_broken_graphs),
         cmocka_unit_test(lists_all_gaps),
+        cmocka_unit_test(names_everything_unsupported_at_once),
         cmocka_unit_test(one_problem_does_not_hide_another),
         cmocka_unit_test(checks_versions),
         cmocka_unit_test(refuses_other_files),
