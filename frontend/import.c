@@ -506,12 +506,18 @@ static bool run_importer(Importer *c, const Onnx__NodeProto *p)
     return ok ? all_outputs_set(c, p) : import_fail(c, "an input that the operator needs is missing");
 }
 
-static void say_doubts(Diag *d, const Doubt *last)
+/* In the order in which they were found. */
+static void say_doubts(Diag *d, Doubt *last)
 {
-    if (!last)
-        return;
-    say_doubts(d, last->next);
-    diag_error(d, last->loc, "%s", last->what);
+    Doubt *first = NULL;
+    while (last) {
+        Doubt *before = last->next;
+        last->next = first;
+        first = last;
+        last = before;
+    }
+    for (; first; first = first->next)
+        diag_error(d, first->loc, "%s", first->what);
 }
 
 /* Of a node with an operand of a guessed type nothing is said but what is not supported: the rest may be the guess's fault. */
