@@ -15,8 +15,9 @@ static int eval_model(const char *path, const EvalOptions *o, const BuildOptions
 int cmd_eval(int argc, char **argv)
 {
     const Command c = { "ingot", "eval", "MODEL(.onnx|.so)", "Measure top-1 and top-5 accuracy of a classifier.", 1, 1 };
-    EvalOptions o = { .threads = 1 };
+    EvalOptions o = EVAL_DEFAULT;
     BuildOptions b = BUILD_DEFAULT;
+    o.samples.read_pb = describe_read_pb;
     Operands model;
     const Option table[] = { EVAL_OPTIONS(o), IMPORT_OPTIONS(b), PASS_OPTIONS(b), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);

@@ -7,6 +7,7 @@
 #define INGOT_DRIVER_H
 
 #include "compile.h"
+#include "describe.h"
 #include "options.h"
 #include "pass.h"
 #include "tool.h"
@@ -69,25 +70,8 @@ bool compare_tensors(const char *name, const Tensor *got, const Tensor *want, do
 /* The same for numbers drawn at random: dtype and shape; a range and a mean that samples of this size, drawn alike, would have. */
 bool compare_samples(const char *name, const Tensor *got, const Tensor *want, char *why, size_t bytes);
 
-/* ---- scratchdir.c ---- */
-
-/* A fresh folder in $TMPDIR. Reports and returns false on failure. remove deletes the files in it, then the folder. */
-typedef struct ScratchDir {
-    char path[512];
-} ScratchDir;
-bool scratchdir_make(ScratchDir *s);
-void scratchdir_remove(ScratchDir *s);
 /* Compile an .onnx to a temporary .so whose path goes to so; or report and return false with nothing left behind. */
 bool pipeline_temporary(const char *model, const BuildOptions *o, ScratchDir *s, char *so, size_t bytes);
-
-/* ---- describe.c: the runtime's view of a module ---- */
-
-/* Ports and symbols of the main graph, in m's arena; without functions. */
-const ingot_model *describe_module(Module *m);
-/* Convert, borrowing the data; a splat is written out in the arena. */
-int32_t container_code(TypeKind kind);                              /* INGOT_SEQUENCE... */
-const Tensor *tensor_of_runtime(Arena *a, const ingot_tensor *t);
-ingot_tensor tensor_to_runtime(Arena *a, const Tensor *t);
 
 /* ---- evaluator.c: run a module with the evaluator ---- */
 

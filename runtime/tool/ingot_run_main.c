@@ -34,7 +34,7 @@ static int inspect_command(int argc, char **argv)
 static int eval_command(int argc, char **argv)
 {
     const Command c = { "ingot-run", "eval", "MODEL.so", "Measure top-1 and top-5 accuracy of a compiled classifier.", 1, 1 };
-    EvalOptions o = { .threads = 1 };
+    EvalOptions o = EVAL_DEFAULT;
     Operands model;
     const Option table[] = { EVAL_OPTIONS(o), OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);

@@ -9,6 +9,7 @@
 
 #include "ingot.h"
 #include "options.h"
+#include "samples.h"
 
 /* Something that runs: a compiled model, (in the driver) the evaluator, (in bench/) another program's model. ports: only what describes inputs, outputs and symbols is used. */
 typedef struct ToolModel {
@@ -49,18 +50,17 @@ typedef struct BenchOptions {
     { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &(o).json }
 
 typedef struct EvalOptions {
-    const char *data, *labels;      /* .npy: samples along axis 0; class numbers */
-    const char *scale, *mean, *std; /* as text, NULL: 1, 0, 1 */
+    SamplesOptions samples;
+    const char *labels;             /* .npy: class numbers */
     int64_t threads;
     bool json;
 } EvalOptions;
+#define EVAL_DEFAULT { .samples = SAMPLES_DEFAULT, .threads = 1 }
 #define EVAL_OPTIONS(o) \
-    { "data", 0, OPT_TEXT, "F.npy", "samples, one after the other along axis 0", &(o).data }, \
-    { "labels", 0, OPT_TEXT, "F.npy", "class numbers", &(o).labels }, \
-    { "scale", 0, OPT_TEXT, "K", "factor of the data, such as 1/255", &(o).scale }, \
-    { "mean", 0, OPT_TEXT, "A,B,C", "to be subtracted after that: one number, or one per channel", &(o).mean }, \
-    { "std", 0, OPT_TEXT, "A,B,C", "to be divided by after that", &(o).std }, \
-    THREADS_OPTION(o), { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &(o).json }
+    { "data", 0, OPT_TEXT, "DATA", "samples: F.npy, F.npz, or a folder of them or of images", &(o).samples.path }, \
+    { "labels", 0, OPT_TEXT, "F.npy", "class numbers, one per sample or one per place of it", &(o).labels }, \
+    { "samples", 0, OPT_INT, "N", "use the first N samples (default: all)", &(o).samples.limit }, \
+    SAMPLES_FORM_OPTIONS((o).samples), THREADS_OPTION(o), { "json", 0, OPT_FLAG, NULL, "print one line of JSON", &(o).json }
 
 /* A compiled model that is open and ready to run. */
 typedef struct ToolSession {
@@ -84,12 +84,20 @@ int tool_run_file(const char *path, const RunOptions *o);
 int tool_bench(const ToolModel *m, double load_ms, const BenchOptions *o);
 /* name: what the result calls the model (path may be a temporary file). */
 int tool_bench_file(const char *path, const char *name, const BenchOptions *o);
-/* Run a classifier of one input on every sample, print how often the largest score (one of the five largest) is the label's. */
+/* Run a classifier on every sample, print how often the largest score (one of the five largest) is the label's; of a model with a score per place of a
+ * sample, such as a language model, also the mean of -log(probability of the label). */
 int tool_eval(const ToolModel *m, const EvalOptions *o);
 int tool_eval_file(const char *path, const char *name, const EvalOptions *o);
 /* Inputs, outputs and symbols: lines of text, or members of a JSON object without its braces. */
 void tool_inspect_ports(const ingot_model *m, bool json);
 int tool_inspect_file(const char *path, bool json);
+
+/* scratchdir.c: a fresh folder in $TMPDIR. make reports and returns false on failure. remove deletes what is in it, then the folder. */
+typedef struct ScratchDir {
+    char path[512];
+} ScratchDir;
+bool scratchdir_make(ScratchDir *s);
+void scratchdir_remove(ScratchDir *s);
 
 /* "error: sentence" on stderr; returns 1. */
 int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "tool.h"
 
 bool scratchdir_make(ScratchDir *s)
 {

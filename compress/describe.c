@@ -1,8 +1,11 @@
 /* describe.c -- a module's inputs, outputs and symbols as an ingot_model, so that the runtime's tools (input files, printing) serve both worlds. */
+#include "describe.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
 #include "eval.h"
+#include "frontend.h"
 
 _Static_assert((int)MAX_RANK == (int)INGOT_MAX_RANK, "the IR and the model interface allow the same ranks");
 
@@ -119,4 +122,24 @@ ingot_tensor tensor_to_runtime(Arena *a, const Tensor *t)
     if (t->rank)
         memcpy(x.dim, t->dim, sizeof *t->dim * (size_t)t->rank);
     return x;
+}
+
+int describe_read_pb(const char *path, const ingot_port *p, ingot_tensor *t, ingot_error *err)
+{
+    Arena *a = arena_new();
+    Diag d;
+    (void)p;
+    diag_init(&d, a, NULL);
+    const Tensor *x = onnx_read_tensor(a, &d, path);
+    if (x) {
+        *t = tensor_to_runtime(a, x);
+        size_t bytes = (size_t)x->count * (size_t)dtype_bytes(x->dtype);
+        void *copy = malloc(bytes + 1);
+        t->data = copy ? memcpy(copy, t->data, bytes) : NULL;
+    }
+    int status = x && t->data ? INGOT_OK : INGOT_ERR_FILE;
+    if (status)
+        snprintf(err->text, sizeof err->text, "%s: %.*s", path, (int)(d.first ? strcspn(d.first, "\n") : 13), d.first ? d.first : "out of memory");
+    arena_free(a);
+    return status;
 }
