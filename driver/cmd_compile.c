@@ -4,12 +4,14 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "quantize.h"
 #include "tune.h"
 
 typedef struct CompileArgs {
     BuildOptions build;
     CompileOptions out;
     TuneOptions tune;
+    QuantizeOptions quantize;
     const char *model, *bisect;
 } CompileArgs;
 
@@ -48,10 +50,15 @@ static int bisect(CompileArgs *c)
     return 0;
 }
 
+static bool quantize(Module *m, void *options)
+{
+    return quantize_prepare(m) && quantize_module(m, options);
+}
+
 int cmd_compile(int argc, char **argv)
 {
     const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code; the extension of OUT says of which kind.", 1, 1 };
-    CompileArgs a = { .build = BUILD_DEFAULT };
+    CompileArgs a = { .build = BUILD_DEFAULT, .quantize = QUANTIZE_DEFAULT };
     bool threads = false, known;
     Operands model;
     const Option table[] = {
@@ -61,6 +68,7 @@ int cmd_compile(int argc, char **argv)
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim },
         { "threads", 0, OPT_FLAG, NULL, "emit code that can use several threads (it always can)", &threads },
         IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build), TUNE_OPTIONS(a.tune),
+        QUANTIZE_OPTIONS(a.quantize),
         { "bisect", 0, OPT_TEXT, "COMMAND", "find the first rewrite after which COMMAND (run on OUT) fails", &a.bisect }, OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
@@ -72,6 +80,14 @@ int cmd_compile(int argc, char **argv)
     a.out.kind = output_kind_of(a.out.output, &known);
     if (!known)
         return options_misuse(&c, "'%s' ends in none of .so .o .a .s .ll", a.out.output);
+    const char *wrong = quantize_misuse(&a.quantize);
+    if (wrong)
+        return options_misuse(&c, "%s", wrong);
+    if (quantize_wanted(&a.quantize)) {
+        a.quantize.samples.read_pb = describe_read_pb;
+        a.build.edit = quantize;
+        a.build.edit_ctx = &a.quantize;
+    }
     a.model = model.v[0];
     Arena *arena = arena_new();         /* of the choices */
     if (!tune_model(arena, a.model, &a.tune, &a.build))

@@ -6,7 +6,6 @@ static int not_yet(char **argv)
     return tool_fail("'ingot %s' comes in a later version than " INGOT_VERSION, argv[0]);
 }
 
-int cmd_quantize(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_prune(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_compress(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_verify(int argc, char **argv) { (void)argc; return not_yet(argv); }

@@ -25,6 +25,8 @@ typedef struct BuildOptions {
     bool time, trace, verify, fast_math;
     int64_t fuel;
     struct Choices *choices;        /* of --tune (tune.h), NULL: none */
+    bool (*edit)(Module *m, void *ctx);     /* compression before the passes; reports; NULL: none */
+    void *edit_ctx;
 } BuildOptions;
 #define BUILD_DEFAULT { .level = "2", .fuel = -1 }
 

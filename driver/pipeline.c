@@ -124,7 +124,7 @@ bool pipeline_module(Module *m, const BuildOptions *o, const CompileOptions *out
     code.cpu = o->cpu;
     code.opt_level = o->level[0] - '0';
     code.time = o->time;
-    return pipeline_optimize(m, o, out->output) && check_planned(m) && compile_module(m, &code);
+    return (!o->edit || o->edit(m, o->edit_ctx)) && pipeline_optimize(m, o, out->output) && check_planned(m) && compile_module(m, &code);
 }
 
 bool pipeline_file(const char *path, const BuildOptions *o, const CompileOptions *out, BuildReport *report)

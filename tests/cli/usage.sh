@@ -6,14 +6,14 @@ expect 0 "usage: ingot" "$INGOT" --help
 expect 0 "ingot 0." "$INGOT" --version
 expect 2 "did you mean 'compile'?" "$INGOT" comple
 expect 2 "unknown command 'xyz'" "$INGOT" xyz
-for command in compile run bench eval profile inspect dump test targets; do
+for command in compile quantize run bench eval profile inspect dump test targets; do
     expect 0 "usage: ingot $command" "$INGOT" $command --help
     expect 2 "unknown option '--no-such-thing'" "$INGOT" $command --no-such-thing x
     expect 2 "ingot $command --help" "$INGOT" $command --no-such-thing x
 done
 expect 0 "x86_64" "$INGOT" targets
 expect 2 "one argument too many" "$INGOT" targets x
-for command in quantize prune compress verify; do
+for command in prune compress verify; do
     expect 1 "comes in a later version" "$INGOT" $command a.onnx -o b.onnx
 done
 
@@ -21,6 +21,9 @@ expect 2 "is missing" "$INGOT" compile
 expect 2 "-o OUT is missing" "$INGOT" compile a.onnx
 expect 2 "one argument too many" "$INGOT" compile a.onnx b.onnx -o x.so
 expect 2 "ends in none of" "$INGOT" compile a.onnx -o x.exe
+expect 2 "-o OUT is missing" "$INGOT" quantize a.onnx
+expect 2 "--method needs one of" "$INGOT" quantize a.onnx -o x.so --method best
+expect 2 "--percentile needs a number" "$INGOT" quantize a.onnx -o x.so --percentile 30
 expect 2 "-O needs 0, 1, 2 or 3" "$INGOT" compile -O9 a.onnx -o x.so
 expect 2 "'--output' needs a value" "$INGOT" compile a.onnx --output
 expect 2 "there is no pass 'foo'" "$INGOT" compile a.onnx -o x.so --passes fold,foo

@@ -1,0 +1,56 @@
+/* cmd_quantize.c -- ingot quantize: a model in, the same with 8-bit integers out: .onnx, or what `compile` writes. */
+#include "driver.h"
+#include "quantize.h"
+#include "text.h"
+
+typedef struct QuantizeArgs {
+    BuildOptions build;
+    CompileOptions out;
+    QuantizeOptions quantize;
+    const char *model;
+} QuantizeArgs;
+
+static bool quantize_file(const QuantizeArgs *q)
+{
+    Arena *a = arena_new();
+    Diag d;
+    diag_init(&d, a, stderr);
+    Module *m = pipeline_import(a, &d, q->model, &q->build);
+    bool ok = m && quantize_prepare(m) && quantize_module(m, &q->quantize);
+    if (ok && path_ends_in(q->out.output, ".irt"))
+        ok = module_write_file(m, q->out.output);
+    else if (ok)
+        ok = pipeline_module(m, &q->build, &q->out);
+    arena_free(a);
+    return ok;
+}
+
+int cmd_quantize(int argc, char **argv)
+{
+    const Command c = { "ingot", "quantize", "MODEL.onnx", "Store weights and activations as 8-bit integers.", 1, 1 };
+    QuantizeArgs a = { .build = BUILD_DEFAULT, .quantize = QUANTIZE_DEFAULT };
+    bool known;
+    Operands model;
+    const Option table[] = {
+        { "output", 'o', OPT_TEXT, "OUT", "file to write: .so, .o, .a, .s or .ll", &a.out.output },
+        QUANTIZE_OPTIONS(a.quantize), TARGET_OPTIONS(a.build), IMPORT_OPTIONS(a.build),
+        { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim }, OPTIONS_END };
+    int status = options_parse(&c, table, argc, argv, &model);
+    if (status < 0)
+        status = pipeline_check(&c, &a.build);
+    if (status >= 0)
+        return status;
+    const char *wrong = quantize_misuse(&a.quantize);
+    if (wrong)
+        return options_misuse(&c, "%s", wrong);
+    if (!a.out.output)
+        return options_misuse(&c, "-o OUT is missing");
+    if (!quantize_wanted(&a.quantize))
+        return options_misuse(&c, "--calibrate DATA is missing");
+    a.out.kind = output_kind_of(a.out.output, &known);
+    if (!known && !path_ends_in(a.out.output, ".irt"))
+        return options_misuse(&c, "'%s' ends in none of .so .o .a .s .ll", a.out.output);
+    a.model = model.v[0];
+    a.quantize.samples.read_pb = describe_read_pb;
+    return !quantize_file(&a);
+}

@@ -1,0 +1,43 @@
+# quantize.sh -- ingot quantize on the digits' network: two pictures to calibrate on, the right answers afterwards; and what is refused.
+. "$SOURCE_DIR/tests/cli/expect.shlib"
+digits=$SOURCE_DIR/examples/digits
+onnx=$digits/mnist-cnn-bn.onnx
+cd "$work" || exit 1
+
+# npy SHAPE DESCR <bytes >file: version 1, a header of 128 bytes
+npy() {
+    printf '\223NUMPY\001\000v\000'
+    printf "%-117s\n" "{'descr': '$2', 'fortran_order': False, 'shape': $1, }"
+    cat
+}
+pixels() { tail -c 784 "$digits/$1.pgm"; }
+{ pixels five; pixels two; } | npy '(2, 1, 28, 28)' '|u1' >x.npy
+printf '\005\002' | npy '(2,)' '|u1' >y.npy
+pixels five | npy '(1, 784, 1)' '|u1' >flat.npy
+head -c 784 /dev/zero | npy '(1, 1, 28, 28)' '|u1' >zero.npy
+printf '' | npy '(0, 1, 28, 28)' '|u1' >none.npy
+head -c 3136 /dev/zero | tr '\000' '\377' | npy '(1, 1, 28, 28)' '<f4' >nan.npy
+printf '\005\002' | npy '(2,)' '|u1' >wrong.npy
+mkdir empty
+
+for method in minmax average percentile mse; do
+    expect 0 "" "$INGOT" quantize "$onnx" -o m.so --calibrate x.npy --scale 1/255 --method $method
+    expect 0 "top-1 100.00 % (2 of 2)" "$INGOT_RUN" eval m.so --data x.npy --labels y.npy --scale 1/255
+done
+expect 0 "" "$INGOT" quantize "$onnx" -o p.so --calibrate x.npy --scale 1/255 --per-tensor --samples 1
+expect 0 "top-1 100.00 % (2 of 2)" "$INGOT_RUN" eval p.so --data x.npy --labels y.npy --scale 1/255
+
+expect 0 "" "$INGOT" compile "$onnx" -o c.so --calibrate x.npy --scale 1/255
+expect 0 "same" sh -c 'cmp c.so m.so && echo same'
+expect 2 "--calibrate DATA is missing" "$INGOT" quantize "$onnx" -o bad.so
+
+quantize() { "$INGOT" quantize "$onnx" -o bad.so --scale 1/255 "$@"; }
+expect 1 "nowhere.npy: No such file" quantize --calibrate nowhere.npy
+expect 1 "none.npy: there are no samples" quantize --calibrate none.npy
+expect 1 "empty: there are no samples" quantize --calibrate empty
+expect 1 "zero.npy is constant" quantize --calibrate zero.npy
+expect 1 "is not a finite number" quantize --calibrate nan.npy
+expect 1 "do not fit input 'image'" quantize --calibrate wrong.npy
+expect 1 "--keep nobody: there is no layer" quantize --calibrate x.npy --keep nobody
+absent bad.so
+finish
