@@ -1,9 +1,10 @@
-/* cmd_dump.c -- ingot dump: the graph, as imported or after a pass, as a picture or as textual IR. */
+/* cmd_dump.c -- ingot dump: the graph, as imported or after a pass, as a picture, as textual IR or as ONNX again. */
 #include <stdio.h>
 #include <string.h>
 
 #include "dot.h"
 #include "driver.h"
+#include "frontend.h"
 #include "text.h"
 
 /* Without -o: the text on stdout; large constants are then only named. */
@@ -19,6 +20,8 @@ static bool write_module(Module *m, const char *path)
 {
     if (!path)
         return print_text(m);
+    if (path_ends_in(path, ".onnx"))
+        return onnx_export(m, path);
     return path_ends_in(path, ".irt") ? module_write_file(m, path) : module_dot(m, path, NULL);
 }
 
@@ -29,7 +32,7 @@ int cmd_dump(int argc, char **argv)
     const char *output = NULL, *after = NULL;
     Operands model;
     const Option table[] = {
-        { "output", 'o', OPT_TEXT, "F", "file to write: .dot, .svg, .png, .pdf or .irt (default: text on stdout)", &output },
+        { "output", 'o', OPT_TEXT, "F", "file to write: .onnx, .dot, .svg, .png, .pdf or .irt (default: text on stdout)", &output },
         { "after", 0, OPT_TEXT, "PASS", "run the passes up to this one first", &after },
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &b.dim },
         TARGET_OPTIONS(b), IMPORT_OPTIONS(b), PASS_OPTIONS(b), OPTIONS_END };
@@ -40,14 +43,12 @@ int cmd_dump(int argc, char **argv)
         status = pipeline_check(&c, &b);
     if (status >= 0)
         return status;
-    if (output && path_ends_in(output, ".onnx"))
-        return tool_fail("%s: writing ONNX comes in a later version than " INGOT_VERSION, output);
-    const char *const kinds[] = { ".irt", ".dot", ".svg", ".png", ".pdf" };
+    const char *const kinds[] = { ".onnx", ".irt", ".dot", ".svg", ".png", ".pdf" };
     bool known = !output;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         known |= output && path_ends_in(output, kinds[i]);
     if (!known)
-        return options_misuse(&c, "'%s' ends in none of .dot .svg .png .pdf .irt", output);
+        return options_misuse(&c, "'%s' ends in none of .onnx .dot .svg .png .pdf .irt", output);
     Arena *a = arena_new();
     Diag d;
     diag_init(&d, a, stderr);

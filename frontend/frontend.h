@@ -20,6 +20,14 @@ Module *onnx_import_memory(Arena *a, Diag *d, const char *file, const void *data
 /* A serialized TensorProto (ONNX test data: input_0.pb). NULL after reporting. */
 const Tensor *onnx_read_tensor(Arena *a, Diag *d, const char *file);
 
+/* Write a module that is not laid out or fused as a standard ONNX file. The names of inputs, outputs, tensors and nodes stay; weights are written from
+ * where they lie. Weights of more than 1.9 GB, which one protobuf message cannot hold, go to `path`.data beside it. Reports and returns false on
+ * failure: everything that ONNX cannot express, one sentence each, or that the file cannot be written; then no file is there. */
+bool onnx_export(Module *m, const char *path);
+/* The same with another limit for the weights that stay in the file, in bytes. */
+bool onnx_export_split(Module *m, const char *path, int64_t inline_bytes);
+#define ONNX_INLINE_BYTES INT64_C(1900000000)
+
 /* A value that may be a sequence or an optional of tensors or of sequences. */
 typedef struct OnnxValue {
     TypeKind kind;

@@ -42,7 +42,7 @@ awk 'BEGIN { print "graph {\n %0 = input() : f32[4]"; for (i = 1; i < 5000; i++)
 expect 0 "" timeout 120 "$INGOT" dump big.irt -o big.svg
 begins_with big.svg "<svg"
 
-expect 2 "ends in none of .dot .svg .png .pdf .irt" "$INGOT" dump "$onnx" -o m.jpeg
+expect 2 "ends in none of .onnx .dot .svg .png .pdf .irt" "$INGOT" dump "$onnx" -o m.jpeg
 expect 1 "nowhere/m.svg: cannot be written: No such file or directory" "$INGOT" dump "$onnx" -o nowhere/m.svg
 for format in dot svg irt; do
     ln -s /dev/full "full.$format"
