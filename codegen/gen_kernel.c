@@ -8,6 +8,7 @@
  * evaluator. Afterwards the actual sizes are read back from the results' dims.
  */
 #include "gen.h"
+#include "kernel.h"
 #include "kernel_args.h"
 
 enum { KT_DATA, KT_DTYPE, KT_RANK, KT_DIM };
@@ -174,4 +175,25 @@ LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, c
     LLVMValueRef status = call_with(&k, fn, field, sizeof field / sizeof *field);
     read_sizes(&k, out);
     return status;
+}
+
+LLVMValueRef gen_kernel_sentence(Codegen *cg, LLVMValueRef status)
+{
+    static const struct { int number; const char *sentence; } error[] = {
+#define KERROR(name, number, sentence) { number, sentence },
+#include "errors.def"
+#undef KERROR
+    };
+    LLVMValueRef said = LLVMConstNull(cg->ptr);
+    for (size_t i = 0; i < sizeof error / sizeof *error; i++) {
+        LLVMValueRef is = LLVMBuildICmp(cg->b, LLVMIntEQ, status, k32(cg, error[i].number), "");
+        said = LLVMBuildSelect(cg->b, is, LLVMBuildGlobalStringPtr(cg->b, error[i].sentence, "problem"), said, "");
+    }
+    return said;
+}
+
+LLVMValueRef gen_kernel_failure(Codegen *cg, LLVMValueRef status)
+{
+    LLVMValueRef is = LLVMBuildICmp(cg->b, LLVMIntEQ, status, k32(cg, K_NO_MEMORY), "");
+    return LLVMBuildSelect(cg->b, is, k32(cg, INGOT_ERR_MEMORY), k32(cg, INGOT_ERR_DATA), "");
 }

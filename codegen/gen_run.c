@@ -60,16 +60,21 @@ LLVMValueRef run_symbol_slot(Run *r, int64_t sym)
 
 /* ---- problems ---- */
 
-void run_require(Run *r, LLVMValueRef ok, int status, const char *sentence)
+static void require(Run *r, LLVMValueRef ok, LLVMValueRef variable, LLVMValueRef status, const char *sentence)
 {
     Codegen *cg = r->cg;
     LLVMBasicBlockRef bad = cg_block(cg, "bad"), good = cg_block(cg, "good");
     LLVMBuildCondBr(cg->b, ok, good, bad);
     LLVMPositionBuilderAtEnd(cg->b, bad);
-    cg_set(cg, r->status, LLVMConstInt(cg->i32, (unsigned)status, false));
+    cg_set(cg, variable, status);
     cg_set(cg, r->message, LLVMBuildGlobalStringPtr(cg->b, sentence, "message"));
     LLVMBuildBr(cg->b, r->fail);
     LLVMPositionBuilderAtEnd(cg->b, good);
+}
+
+void run_require(Run *r, LLVMValueRef ok, int status, const char *sentence)
+{
+    require(r, ok, r->status, LLVMConstInt(r->cg->i32, (unsigned)status, false), sentence);
 }
 
 const char *run_label(Run *r, const Node *n)
@@ -478,9 +483,8 @@ static void call_irregular(Run *r, const Node *n)
     LLVMValueRef status = gen_kernel_call(cg, n, r->state, data, means);
     if (!status)
         return;
-    const char *what = image ? "the data is no image of a known format, or a broken one" : "an index or size in its operands is out of range";
-    const char *say = arena_printf(cg->arena, "node '%s' (%s): %s", run_label(r, n), op_name(n->op), what);
-    run_require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), INGOT_ERR_DATA, say);
+    const char *say = arena_printf(cg->arena, "node '%s' (%s): ", run_label(r, n), op_name(n->op));
+    require(r, equals(r, status, LLVMConstInt(cg->i32, 0, false)), r->kernel_status, status, say);
 }
 
 /* ---- instrumented code, see CompileOptions.profile ---- */
@@ -623,15 +627,15 @@ static LLVMValueRef memory_field(Run *r, int i)
     return LLVMBuildGEP2(r->cg->b, r->cg->ptr, r->memory, &at, 1, "");
 }
 
-static bool graph_keeps(const Graph *g)
+static bool graph_has(const Graph *g, unsigned flag)
 {
     FOR_EACH_NODE(n, g) {
         const OpInfo *op = &op_table[n->op];
-        if (op->flags & OPF_KEEP)
+        if (op->flags & flag)
             return true;
         for (int i = 0; i < op->nattr; i++) {
             const Graph *nested = op->attr[i].kind == AK_graph ? *(Graph *const *)(const void *)((const char *)n->attrs + op->attr[i].offset) : NULL;
-            if (nested && graph_keeps(nested))
+            if (nested && graph_has(nested, flag))
                 return true;
         }
     }
@@ -641,7 +645,7 @@ static bool graph_keeps(const Graph *g)
 static void open_memory(Run *r)
 {
     Codegen *cg = r->cg;
-    bool needed = graph_keeps(cg->m->graph);
+    bool needed = graph_has(cg->m->graph, OPF_KEEP);
     for (int i = 0; i < r->noutputs; i++)
         needed |= is_exported(r->outputs[i]);
     if (!needed)
@@ -675,25 +679,47 @@ static void release_heap(Run *r)
     release_kept(r);
 }
 
-/* Copy the sentence into the caller's buffer, cut to its size. */
-static void say_error(Run *r)
+/* Append a string (null: none) to what is in the caller's buffer, as far as there is room; at: variable, where it ends. */
+static void append_text(Run *r, LLVMValueRef from, LLVMValueRef at)
 {
     Codegen *cg = r->cg;
-    LLVMValueRef to = call_field(r, CALL_ERROR, cg->ptr), room = call_field(r, CALL_ERROR_BYTES, cg->i64), from = cg_get(cg, r->message);
-    LLVMValueRef able = LLVMBuildAnd(cg->b, LLVMBuildICmp(cg->b, LLVMIntNE, to, LLVMConstNull(cg->ptr), ""), LLVMBuildICmp(cg->b, LLVMIntUGT, room, cg_i64(cg, 0), ""), "");
-    Branch b = branch_begin(cg, able);
-    LLVMValueRef live = cg_variable(cg, LLVMConstInt(cg->i1, 1, false)), last = LLVMBuildSub(cg->b, room, cg_i64(cg, 1), ""), zero = LLVMConstInt(cg->i8, 0, false);
-    Loop l = loop_begin(cg, cg_i64(cg, 0), last, 1, "char");
+    LLVMValueRef to = call_field(r, CALL_ERROR, cg->ptr), last = LLVMBuildSub(cg->b, call_field(r, CALL_ERROR_BYTES, cg->i64), cg_i64(cg, 1), "");
+    LLVMValueRef live = cg_variable(cg, LLVMConstInt(cg->i1, 0, false)), zero = LLVMConstInt(cg->i8, 0, false), start = cg_get(cg, at);
+    cg_set(cg, live, LLVMBuildICmp(cg->b, LLVMIntNE, from, LLVMConstNull(cg->ptr), ""));
+    Loop l = loop_begin(cg, start, last, 1, "char");
     Branch c = branch_begin(cg, cg_get(cg, live));
-    LLVMValueRef ch = LLVMBuildLoad2(cg->b, cg->i8, cg_gep_bytes(cg, from, l.index), "");
+    LLVMValueRef ch = LLVMBuildLoad2(cg->b, cg->i8, cg_gep_bytes(cg, from, LLVMBuildSub(cg->b, l.index, start, "")), "");
     LLVMBuildStore(cg->b, ch, cg_gep_bytes(cg, to, l.index));
+    cg_set(cg, at, l.index);
     cg_set(cg, live, LLVMBuildICmp(cg->b, LLVMIntNE, ch, zero, ""));
     branch_else(cg, &c);
     branch_end(cg, &c);
     loop_end(cg, &l);
     LLVMBuildStore(cg->b, zero, cg_gep_bytes(cg, to, last));
+}
+
+/* What went wrong, and in a kernel what it found. */
+static void say_error(Run *r)
+{
+    Codegen *cg = r->cg;
+    LLVMValueRef to = call_field(r, CALL_ERROR, cg->ptr), room = call_field(r, CALL_ERROR_BYTES, cg->i64), at = cg_variable(cg, cg_i64(cg, 0));
+    LLVMValueRef able = LLVMBuildAnd(cg->b, LLVMBuildICmp(cg->b, LLVMIntNE, to, LLVMConstNull(cg->ptr), ""), LLVMBuildICmp(cg->b, LLVMIntUGT, room, cg_i64(cg, 0), ""), "");
+    Branch b = branch_begin(cg, able);
+    append_text(r, cg_get(cg, r->message), at);
+    if (r->kernel_status)
+        append_text(r, gen_kernel_sentence(cg, cg_get(cg, r->kernel_status)), at);
     branch_else(cg, &b);
     branch_end(cg, &b);
+}
+
+static LLVMValueRef failure(Run *r)
+{
+    Codegen *cg = r->cg;
+    LLVMValueRef status = cg_get(cg, r->status);
+    if (!r->kernel_status)
+        return status;
+    LLVMValueRef of_kernel = cg_get(cg, r->kernel_status);
+    return LLVMBuildSelect(cg->b, equals(r, of_kernel, LLVMConstInt(cg->i32, 0, false)), status, gen_kernel_failure(cg, of_kernel), "");
 }
 
 static bool open_run(Run *r, Codegen *cg)
@@ -722,6 +748,8 @@ static bool open_run(Run *r, Codegen *cg)
     }
     for (int i = 0; i < cg->m->nheap; i++)
         r->heap[i] = cg_variable(cg, LLVMConstNull(cg->ptr));
+    if (graph_has(cg->m->graph, OPF_KERNEL))
+        r->kernel_status = cg_variable(cg, LLVMConstInt(cg->i32, 0, false));
     open_memory(r);
     return true;
 }
@@ -763,7 +791,7 @@ bool gen_module(Codegen *cg)
     LLVMPositionBuilderAtEnd(cg->b, r.fail);
     say_error(&r);
     release_heap(&r);
-    LLVMBuildRet(cg->b, cg_get(cg, r.status));
+    LLVMBuildRet(cg->b, failure(&r));
     cg->dim_cache = NULL;
     if (cg->m->diag->errors)
         return false;

@@ -9,6 +9,7 @@ typedef struct Run {
     LLVMTypeRef call_type, tensor_type;
     LLVMValueRef fn, call, state, workspace;
     LLVMValueRef status, message;           /* variables, set on the way to fail */
+    LLVMValueRef kernel_status;             /* variable: of the kernel that failed, 0 if it was none; NULL: no kernel is called */
     LLVMBasicBlockRef fail;
     LLVMValueRef *output;                   /* variable per output: its data pointer */
     LLVMValueRef *heap;                     /* variable per heap slot */

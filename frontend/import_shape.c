@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "import_axes.h"
-#include "import_parts.h"
+#include "import_string.h"
 
 enum { MAX_COUNT_BITS = 48 };      /* elements of a constant that is kept as a splat */
 
@@ -55,12 +55,17 @@ static const Tensor *constant_value(Importer *c)
             memcpy((void *)(uintptr_t)t->data, v.v, sizeof(int64_t) * (size_t)v.n);
         return t;
     }
-    import_unsupported(c, has_attr(c, "value_string") || has_attr(c, "value_strings") ? "a constant of strings" : "a constant without a value");
+    import_fail(c, "there is no value");
     return NULL;
 }
 
 bool import_constant(Importer *c)
 {
+    if (has_attr(c, "value_string"))
+        OUT(c, mk_text(&c->b, attr_s(c, "value_string", "")));
+    StrVec texts = attr_strs(c, "value_strings");
+    if (has_attr(c, "value_strings"))
+        OUT(c, mk_texts(&c->b, texts.n, texts.v));
     OUT(c, mk_tensor(&c->b, constant_value(c)));
 }
 
@@ -663,6 +668,20 @@ bool import_center_crop_pad(Importer *c)
 
 /* ---- element types ---- */
 
+/* Numbers as text and back are ops of their own. */
+static Value *converted(Importer *c, DType to)
+{
+    Builder *b = &c->b;
+    Value *x = in(c, 0);
+    if (x && x->type.dtype != to && to == DT_str)
+        return mk_str_format(b, IN(x), (Attr_str_format){ 0 });
+    if (x && x->type.dtype != to && x->type.dtype == DT_str)
+        return mk_str_parse(b, IN(x), (Attr_str_parse){ .to = to });
+    if (x && to == DT_str)
+        return x;
+    return mk_cast(b, IN(x), (Attr_cast){ .to = to, .saturate = attr_i(c, "saturate", 1) != 0 });
+}
+
 bool import_cast(Importer *c)
 {
     DType to = c->opset < 6 ? DT_none : attr_dtype(c, "to", DT_none);
@@ -674,14 +693,14 @@ bool import_cast(Importer *c)
     }
     if (!to)
         return import_fail(c, "the attribute 'to' is missing");
-    OUT(c, mk_cast(&c->b, IN(in(c, 0)), (Attr_cast){ .to = to, .saturate = attr_i(c, "saturate", 1) != 0 }));
+    OUT(c, converted(c, to));
 }
 
 bool import_cast_like(Importer *c)
 {
     if (!in(c, 1))
         return false;
-    OUT(c, mk_cast(&c->b, IN(in(c, 0)), (Attr_cast){ .to = in(c, 1)->type.dtype, .saturate = attr_i(c, "saturate", 1) != 0 }));
+    OUT(c, converted(c, in(c, 1)->type.dtype));
 }
 
 bool import_bitcast(Importer *c)

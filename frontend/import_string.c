@@ -43,6 +43,31 @@ bool import_equal(Importer *c)
     OUT(c, broadcast(c, &x, &y) ? mk_str_eq(&c->b, IN(x, y), (Attr_str_eq){ 0 }) : NULL);
 }
 
+/* Strings are chosen by their number among those of both operands. */
+static Value *chosen(Importer *c, Value *condition, Value *x, Value *y)
+{
+    Builder *b = &c->b;
+    Dim dim[MAX_RANK];
+    int rank = dims_broadcast(c->m, c->b.loc, (const Type *[]){ &condition->type, &x->type, &y->type }, 3, dim);
+    if (rank < 0)
+        return NULL;
+    x = mk_expand_to(b, x, rank, dim), y = mk_expand_to(b, y, rank, dim), condition = mk_expand_to(b, condition, rank, dim);
+    if (!x || !y || !condition)
+        return NULL;
+    Dim n = type_count_dim(c->m, &x->type);
+    Value *both = mk_concat2(b, mk_reshape_to(b, x, 1, &n), mk_reshape_to(b, y, 1, &n), 0);
+    Value *own = mk_reshape_to(b, mk_iota_n(b, DT_i64, n), rank, dim), *other = mk_add(b, own, mk_dim_scalar(b, n, DT_i64));
+    return mk_gather(b, IN(both, mk_where(b, condition, own, other)), (Attr_gather){ .axis = 0 });
+}
+
+bool import_where(Importer *c)
+{
+    Value *condition = in(c, 0), *x = in(c, 1), *y = in(c, 2);
+    if (!condition || !x || !y || x->type.dtype != DT_str || y->type.dtype != DT_str)
+        return import_ew_where(c);
+    OUT(c, chosen(c, condition, x, y));
+}
+
 bool import_string_concat(Importer *c)
 {
     Value *x = in(c, 0), *y = in(c, 1);

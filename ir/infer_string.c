@@ -32,6 +32,26 @@ bool infer_str_case(Module *m, Node *n)
     return is_text(m, n, 0, 0) && infer_set(m, n, 0, DT_str, in_type(n, 0)->rank, in_type(n, 0)->dim);
 }
 
+bool infer_str_format(Module *m, Node *n)
+{
+    const Type *x = in_type(n, 0);
+    if (!infer_operand(m, n, 0, 0))
+        return false;
+    if (dtype_table[x->dtype].cls == CLS_OTHER)
+        return infer_fail(m, n, "of %s is not supported", dtype_name(x->dtype));
+    return infer_set(m, n, 0, DT_str, x->rank, x->dim);
+}
+
+bool infer_str_parse(Module *m, Node *n)
+{
+    DType to = NODE_ATTR(n, str_parse)->to;
+    if (!is_text(m, n, 0, 0))
+        return false;
+    if (dtype_table[to].cls == CLS_OTHER)
+        return infer_fail(m, n, "to %s is not supported", dtype_name(to));
+    return infer_set(m, n, 0, to, in_type(n, 0)->rank, in_type(n, 0)->dim);
+}
+
 bool infer_str_find(Module *m, Node *n)
 {
     if (!is_text(m, n, 0, 0) || !is_text(m, n, 1, 1) || in_type(n, 1)->rank != 1)

@@ -11,8 +11,11 @@ enum { FORMAT_RGB, FORMAT_BGR, FORMAT_GRAY };
 typedef struct Format { const char *magic; size_t bytes, at; ImageFn *decode; } Format;
 
 static const Format formats[] = {
+#ifndef INGOT_PLAIN_IMAGES
     { "\x89PNG\r\n\x1a\n", 8, 0, image_png }, { "\xff\xd8\xff", 3, 0, image_jpeg }, { "II*\0", 4, 0, image_tiff }, { "MM\0*", 4, 0, image_tiff },
-    { "WEBP", 4, 8, image_webp }, { "\0\0\0\x0cjP  ", 8, 0, image_jp2 }, { "\xff\x4f\xff\x51", 4, 0, image_jp2 }, { "BM", 2, 0, image_bmp },
+    { "WEBP", 4, 8, image_webp }, { "\0\0\0\x0cjP  ", 8, 0, image_jp2 }, { "\xff\x4f\xff\x51", 4, 0, image_jp2 },
+#endif
+    { "BM", 2, 0, image_bmp },
     { "P2", 2, 0, image_pnm }, { "P3", 2, 0, image_pnm }, { "P5", 2, 0, image_pnm }, { "P6", 2, 0, image_pnm },
 };
 

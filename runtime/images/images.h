@@ -2,7 +2,8 @@
  *
  *     ingot_set_image_decoder(ctx, ingot_decode_image);
  *
- * PNG, JPEG, TIFF, WebP and JPEG 2000 by the libraries of these formats, BMP and PNM by itself.
+ * PNG, JPEG, TIFF, WebP and JPEG 2000 by the libraries of these formats, BMP and PNM by itself. libingot_images_plain has the latter only, and is part of
+ * ingot-run, which needs no library.
  */
 #ifndef INGOT_IMAGES_H
 #define INGOT_IMAGES_H

@@ -44,5 +44,5 @@ expect 0 "" "$INGOT" run prefixes.irt --eval --input x=before/0.npy --input befo
 diff -r compiled evaluated || complain "compiled code and the evaluator differ"
 expect 0 "before: seq<f32[-1]>" "$INGOT_RUN" inspect prefixes.so
 expect 1 "nowhere: No such file" "$INGOT_RUN" run prefixes.so --input before=nowhere
-expect 1 "out of range" "$INGOT_RUN" run prefixes.so --dim N=0
+expect 1 "(seq_concat_shape): the shapes of the operands do not fit each other" "$INGOT_RUN" run prefixes.so --dim N=0
 finish

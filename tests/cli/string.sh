@@ -18,4 +18,19 @@ cat >none.json <<'END'
 END
 expect 0 "kept: str[1]" "$INGOT_RUN" run text.so --input x=none.json
 expect 1 "text.irt" "$INGOT_RUN" run text.so --input x=text.irt
+
+# text that is no number is refused in the same words
+cat >number.irt <<'END'
+graph typed {
+  %0 = input() : str[N] "x"
+  %1 = str_parse(%0) {to=f32} : f32[N]
+  return(%1) {names=["y"]}
+}
+END
+expect 0 "" "$INGOT" compile number.irt -o number.so
+echo '{"dims": [2], "data": ["1.5", "1e999"]}' >large.json
+for how in "$INGOT run number.irt --eval" "$INGOT_RUN run number.so"; do
+    expect 1 "str_parse" $how --input x=x.json
+    expect 1 "a string is no number, or one too large for its type" $how --input x=large.json
+done
 finish

@@ -5,7 +5,8 @@
 //   ORT_DIR=DIR node tests/operators/make_cases.mjs [TEXT]         only the cases whose name contains TEXT
 //
 // The cases are at the end. A case: { op, domain, attrs, in: [tensor...], out: [type...], ops: opset of ai.onnx }. An operand made with `weight` becomes
-// an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these.
+// an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these, tensors. A case of several nodes has `nodes` instead of op,
+// domain and attrs: each { op, domain, attrs, in: [names], out: [names] } of the operands x0, x1... and the results y0, y1...
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -21,10 +22,10 @@ const bytes = (field, b) => Buffer.concat([varint(field << 3 | 2), varint(b.leng
 const str = (field, s) => bytes(field, Buffer.from(s));
 const f32bytes = x => { const b = Buffer.alloc(4); b.writeFloatLE(x); return b; };
 const msg = (...parts) => Buffer.concat(parts.filter(Boolean));
-const TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, float64: 11 };
+const TYPE = { float32: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, float64: 11, uint32: 12, uint64: 13 };
 
 const tensorProto = t => msg(...t.dims.map(d => vi(1, d)), vi(2, TYPE[t.type]), t.name ? str(8, t.name) : null,
-                             bytes(9, Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength)));
+                             ...(t.type === 'string' ? t.data.map(s => str(6, s)) : [bytes(9, Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))]));
 const valueInfo = (name, type, dims) => msg(str(1, name), bytes(2, bytes(1, msg(vi(1, TYPE[type]), dims ? bytes(2, msg(...dims.map(d => bytes(1, vi(1, d))))) : null))));
 class Real { constructor(v) { this.v = v; } }
 const F = v => new Real(v);
@@ -39,25 +40,29 @@ function attribute(name, v) {
   if (typeof v[0] === 'string') return msg(head, ...v.map(s => str(9, s)), vi(20, 8));
   return msg(head, ...v.map(x => vi(8, x)), vi(20, 7));
 }
+const nodeProto = n => msg(...n.in.map(t => str(1, t ?? '')), ...n.out.map(t => str(2, t ?? '')), str(4, n.op),
+                           ...Object.entries(n.attrs ?? {}).map(([k, v]) => bytes(5, attribute(k, v))), str(7, n.domain ?? ''));
 function model(c, results) {
   const operands = c.in.map((t, i) => t && { ...t, name: `x${i}` });
   const outs = c.out.map((t, i) => t ? `y${i}` : '');
-  const node = msg(...operands.map(t => str(1, t ? t.name : '')), ...outs.map(n => str(2, n)), str(4, c.op),
-                   ...Object.entries(c.attrs ?? {}).map(([k, v]) => bytes(5, attribute(k, v))), str(7, c.domain ?? ''));
-  const graph = msg(bytes(1, node), str(2, 'g'), ...operands.filter(t => t?.fixed).map(t => bytes(5, tensorProto(t))),
+  const nodes = c.nodes ?? [{ ...c, in: operands.map(t => t?.name), out: outs }];
+  const graph = msg(...nodes.map(n => bytes(1, nodeProto(n))), str(2, 'g'), ...operands.filter(t => t?.fixed).map(t => bytes(5, tensorProto(t))),
                     ...operands.filter(t => t && !t.fixed).map(t => bytes(11, valueInfo(t.name, t.type, t.dims))),
                     ...outs.map((n, i) => n && bytes(12, valueInfo(n, c.out[i], results?.[n].dims))));
   const opset = (d, v) => bytes(8, msg(d ? str(1, d) : null, vi(2, v)));
-  return msg(vi(1, 8), str(2, 'make_cases'), bytes(7, graph), opset('', c.ops ?? 17), c.domain ? opset(c.domain, c.domain === 'ai.onnx.ml' ? c.ml ?? 3 : 1) : null);
+  const domains = [...new Set(nodes.map(n => n.domain).filter(Boolean))];
+  return msg(vi(1, 8), str(2, 'make_cases'), bytes(7, graph), opset('', c.ops ?? 17), ...domains.map(d => opset(d, d === 'ai.onnx.ml' ? c.ml ?? 3 : 1)));
 }
 
 // ---- data: one generator, so that a case is the same each time ----
 let seed = 1;
 const rnd = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 4294967296;
-const ARRAY = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int8: Int8Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
+const ARRAY = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int8: Int8Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array,
+                uint16: Uint16Array, int16: Int16Array, uint32: Uint32Array, uint64: BigUint64Array };
+const text = (dims, data) => ({ type: 'string', dims, data });
 function tensor(type, dims, fill) {
   const n = dims.reduce((a, b) => a * b, 1), data = new ARRAY[type](n);
-  for (let i = 0; i < n; i++) { const x = Array.isArray(fill) ? fill[i] : fill(i); data[i] = type === 'int64' ? BigInt(x) : x; }
+  for (let i = 0; i < n; i++) { const x = Array.isArray(fill) ? fill[i] : fill(i); data[i] = type.endsWith('int64') ? BigInt(x) : x; }
   return { type, dims, data };
 }
 const f = (...dims) => tensor('float32', dims, () => rnd() * 2 - 1);
@@ -113,6 +118,10 @@ const B = 2, S = 4, N = 2, H = 8, D = N * H, P = 3;
 const turned = (n, half, fn) => weight(f32([n, half], i => fn((1 + i % half) * Math.floor(i / half) / 4)));
 const rotary = (n, size) => [turned(n, size / 2, Math.cos), turned(n, size / 2, Math.sin)];
 const q8 = (t, s, z) => [t, weight(k(s)), weight(t.type === 'int8' ? i8k(z) : u8k(z))];
+
+const toText = (type, v) => ({ op: 'Cast', in: [tensor(type, [v.length], v)], out: ['string'], attrs: { to: TYPE.string }, ops: 21 });
+const ofText = (type, v) => ({ op: 'Cast', in: [text([v.length], v)], out: [type], attrs: { to: TYPE[type] }, ops: 21, tolerance: { rtol: 0, atol: 0 } });
+const reals = ['1', '-1', '3.14', '  7', '7  ', '1e5', '1E-5', '100.5', '+INF', 'inf', '-inf', 'NaN', '+5', '1.17549435e-38', '16777217', '3.4028235e38', '1e', '-0', '0.1e1x'];
 
 const cases = {
   // support vectors
@@ -235,6 +244,31 @@ const cases = {
   expand_dims: () => ({ domain: ms, op: 'ExpandDims', in: [f(4, 3), weight(i32([], [1]))], out: [fl] }),
   pad_ms: () => ({ domain: ms, op: 'Pad', in: [f(2, 3), weight(i64([4], [0, 1, 1, 0])), weight(f32([1], [5]))], out: [fl] }),
   max_roi_pool: () => ({ op: 'MaxRoiPool', in: [f(2, 3, 8, 8), f32([3, 5], [0, 0, 0, 7, 7, 1, 2, 1, 5, 6, 0, 4, 4, 13, 15])], out: [fl], attrs: { pooled_shape: [3, 2], spatial_scale: F(0.5) } }),
+  // text
+  cast_f32_to_text: () => toText('float32', [0, -0, 1, -1, 0.5, 3.14, 1e-5, 1e-4, 123456789, 1234567.8, 1e20, 3.4028235e38, 1.4e-45, NaN, Infinity, -Infinity, 1 / 3, 99999999, 16777216, 2.5e-7, ...list(12)]),
+  cast_f64_to_text: () => toText('float64', [1 / 3, 1e300, 5e-324, 9.99999995, 9.9999999499, 0.000099999999, 123456785, 123456775, 1e8, 99999999.5, 2.5, -1e-7, Number.MAX_VALUE]),
+  cast_i8_to_text: () => toText('int8', [0, 127, -128]),
+  cast_u8_to_text: () => toText('uint8', [0, 255]),
+  cast_i16_to_text: () => toText('int16', [-32768, 5]),
+  cast_u16_to_text: () => toText('uint16', [65535, 5]),
+  cast_i32_to_text: () => toText('int32', [-2147483648, 2147483647]),
+  cast_u32_to_text: () => toText('uint32', [4294967295, 0]),
+  cast_i64_to_text: () => toText('int64', ['-9223372036854775808', '9223372036854775807', 0]),
+  cast_u64_to_text: () => toText('uint64', ['18446744073709551615', 0]),
+  cast_bool_to_text: () => toText('bool', [1, 0]),
+  cast_text_to_f32: () => ofText('float32', reals),
+  cast_text_to_f64: () => ofText('float64', [...reals, '0.1', '1.7976931348623157e308', '123456789012345678', '9007199254740993', '9007199254740993.0000000001',
+    '0.500000000000000166533453693773481063544750213623046875', '1e23', '8.5e22', '179769313486231570000000000000000000000', '.5', '5.', '7.0385307e-26', '000001.50']),
+  cast_text_to_i8: () => ofText('int8', ['1', '-128', '  7', '3.9', '1e5']),
+  cast_text_to_u8: () => ofText('uint8', ['1', '255', '300', '+5 apples']),
+  cast_text_to_i32: () => ofText('int32', ['-2147483648', '2147483647', '12']),
+  cast_text_to_i64: () => ofText('int64', ['-9223372036854775808', '9223372036854775807', '100.5']),
+  cast_text_to_u64: () => ofText('uint64', ['18446744073709551615', '-1']),
+  cast_text_to_bool: () => ofText('bool', ['0', '1', '2']),
+  constant_text: () => ({ in: [text([2], ['a', 'x'])], out: ['string', 'bool'], ops: 21,
+    nodes: [{ op: 'Constant', in: [], out: ['c'], attrs: { value_strings: ['x', '\u00e9\u4e2d'] } }, { op: 'Constant', in: [], out: ['one'], attrs: { value_string: 'x' } },
+            { op: 'StringConcat', in: ['x0', 'c'], out: ['y0'] }, { op: 'Equal', in: ['x0', 'one'], out: ['y1'] }] }),
+  where_text: () => ({ op: 'Where', in: [tensor('bool', [2, 1], [1, 0]), text([2, 3], ['a', 'b', 'c', 'd', 'e', 'f']), text([3], ['x', 'y', ''])], out: ['string'] }),
   // drawn at random: compared by range and mean
   random_uniform: () => ({ op: 'RandomUniform', in: [], out: [fl], attrs: { shape: [40, 20], low: F(-3), high: F(5), seed: F(7) } }),
   random_normal_like: () => ({ op: 'RandomNormalLike', in: [f(40, 20)], out: [fl], attrs: { mean: F(2), scale: F(3), seed: F(7) } }),
