@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing need. Does nothing when they are there; needs root (or sudo) otherwise.
 set -eu
 packages="cmake ninja-build make gcc libc6-dev pkg-config llvm-19-dev clang-19 lld-19 libprotobuf-c-dev protobuf-c-compiler libprotobuf-dev libgraphviz-dev graphviz libcjson-dev
-  libpng-dev libjpeg-dev libtiff-dev libwebp-dev libopenjp2-7-dev"
+  zlib1g-dev libpng-dev libjpeg-dev libtiff-dev libwebp-dev libopenjp2-7-dev"
 [ "${1:-}" = test ] && packages="$packages libcmocka-dev libclang-rt-19-dev qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross binutils xz-utils patch git"
 missing=""
 for p in $packages; do

@@ -1,4 +1,4 @@
-/* samples_npz.c -- the arrays of a NumPy .npz file: a ZIP archive of .npy files, stored as they are (np.savez) or deflated (np.savez_compressed, inflate.c).
+/* samples_npz.c -- the arrays of a NumPy .npz file: a ZIP archive of .npy files, stored as they are (np.savez) or deflated (np.savez_compressed), where zlib is there.
  *
  *     local header, data | local header, data | ... | directory: one entry per file | end: where the directory is
  *
@@ -9,7 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "inflate.h"
+#ifdef INGOT_HAS_ZLIB
+#include <zlib.h>
+#endif
+
 #include "npy.h"
 #include "samples_files.h"
 #include "tool.h"
@@ -98,13 +101,32 @@ static bool read_npy_bytes(const Zip *z, const void *data, size_t bytes, ingot_t
     return ok;
 }
 
+/* Raw deflated data, which must unpack to exactly the bytes that the directory says. */
+#ifdef INGOT_HAS_ZLIB
+static bool unpack(const Zip *z, const Member *m, uint8_t *out)
+{
+    enum { RAW = -MAX_WBITS };
+    z_stream s = { .next_in = z->data + m->at, .avail_in = (uInt)m->packed, .next_out = out, .avail_out = (uInt)m->bytes };
+    if (inflateInit2(&s, RAW) != Z_OK)
+        return tool_fail("%s: out of memory", z->path), false;
+    bool ok = inflate(&s, Z_FINISH) == Z_STREAM_END && s.total_out == m->bytes;
+    inflateEnd(&s);
+    return ok || malformed(z);
+}
+#else
+static bool unpack(const Zip *z, const Member *m, uint8_t *out)
+{
+    (void)m, (void)out;
+    return tool_fail("%s is compressed, and this program was built without zlib; np.savez writes files that are not", z->path), false;
+}
+#endif
+
 static bool read_member(const Zip *z, const Member *m, ingot_tensor *t)
 {
     if (m->method == STORED && m->packed == m->bytes)
         return read_npy_bytes(z, z->data + m->at, m->bytes, t);
     uint8_t *out = m->method == DEFLATED ? malloc(m->bytes + 1) : NULL;
-    bool ok = out && inflate_bytes(z->data + m->at, m->packed, out, m->bytes);
-    ok = ok ? read_npy_bytes(z, out, m->bytes, t) : malformed(z);
+    bool ok = out ? unpack(z, m, out) && read_npy_bytes(z, out, m->bytes, t) : malformed(z);
     free(out);
     return ok;
 }
