@@ -54,11 +54,14 @@ typedef struct WeightEntry {
     uint64_t offset, bytes;         /* offset: a multiple of 64 */
     void (*write)(const struct WeightEntry *e, void *to);
     int64_t param[4];               /* of the layout */
+    const void *more;               /* of a layout that four numbers do not tell, else NULL; without padding, so that bytes can be compared */
+    size_t more_bytes;
 } WeightEntry;
 
 Weights *weights_new(Arena *a);
 /* Offset of tensor data under this layout; equal requests (same data, writer, params) share one entry. */
 uint64_t weights_add(Weights *w, const Tensor *t, uint64_t bytes, void (*write)(const WeightEntry *, void *), const int64_t param[4]);
+uint64_t weights_add_more(Weights *w, const Tensor *t, uint64_t bytes, void (*write)(const WeightEntry *, void *), const void *more, size_t more_bytes);
 uint64_t weights_add_plain(Weights *w, const Tensor *t);
 int weights_count(const Weights *w);
 const WeightEntry *weights_at(const Weights *w, int i);

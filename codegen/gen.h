@@ -43,6 +43,7 @@ typedef struct Group {
     const Node *owner;              /* the node in the planned graph */
     const Graph *body;              /* of a fused node, else NULL */
     const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL; of attention the last matmul ... */
+    const Node *weights;            /* the dequantize_blocks that gives the anchor its weights, or NULL (low_bit.h) */
     const Node *scores, *softmax;   /* ... and then these are the other two, else NULL */
     bool rows;                      /* computed row by row (gen_rows.c): other reductions over the same axis may follow the anchor */
     int noperand;
@@ -206,6 +207,7 @@ typedef struct Contract {
     Elements a, b;
     int bias;                       /* operand number, -1: none */
     bool packed;                    /* b is in panels */
+    bool near;                      /* b was just written: nothing to ask for ahead */
     Dim rows, cols;                 /* of the whole result */
     TileShape shape;
     int64_t run_rows;               /* rows that lie side by side with row_step between them (a row of the image, or all); 0: only the run knows */

@@ -5,6 +5,8 @@
  * depthwise convolution have files of their own. Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
 #include "int8.h"
+#include "low_bit_code.h"
+#include "low_bit_code.h"
 
 static int64_t at_axis(IntVec v, int naxes, int axis, int64_t otherwise)
 {
@@ -141,11 +143,11 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     Dim one = dim_const(dims, 1), pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow));
     Dim run = k.pointwise ? pixels : k.ow;
     Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .packed = true,
-                   .b = operand_elements(g, group_operand(g, node_in(g->anchor, 1))),
+                   .b = g->weights ? (Elements){ low_bit_data(g), DT_u8 } : operand_elements(g, group_operand(g, node_in(g->anchor, 1))),
                    .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
     c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     c.run_rows = dim_is_const(run) ? run->k : 0;
-    c.shape = tile_choose(g, contract_type(g), c.run_rows, k.cout);
+    c.shape = tile_choose(g, contract_type(g), c.run_rows, g->weights && k.cout > LOW_BIT_PANELS * CG_LANES ? LOW_BIT_PANELS * CG_LANES : k.cout);
     c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
     c.panel_step = cg_i64(cg, k.kh * (rows_are_whole(&k) ? 1 : k.kw) * packed_run(&k));
     c.k_step = cg_i64(cg, CG_LANES);
@@ -160,14 +162,18 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     for (int i = 0; i < 5; i++)
         work->units = dim_mul(dims, work->units, parts[i]);
     work->cost = dim_const(dims, k.kh * k.kw * k.cin * c.shape.rows * c.shape.panels);
-    LLVMValueRef part[5];
+    LLVMValueRef part[5], panels = cg_i64(cg, (k.cout + CG_LANES - 1) / CG_LANES);
+    LowBitCache unpacked = low_bit_cache_open(g, &c);
     Loop l = loop_begin(cg, begin, end, 1, "unit");
     split_index(g, l.index, 5, parts, part);
     LLVMValueRef col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "");
     Tile at = conv_tile(&c, &k, part, col, run);
+    LLVMValueRef panel = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c.shape.panels), "");
+    low_bit_cache_fill(g, &unpacked, &at, LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], panels, ""), panel, ""), LLVMBuildSub(cg->b, panels, panel, ""));
     at.number = linear_offset(g, 3, parts + 2, part + 2);
     conv_columns(&c, &k, at, col, group_dim(g, run));
     loop_end(cg, &l);
+    low_bit_cache_close(g, &unpacked);
     g->space = NULL;
 }
 

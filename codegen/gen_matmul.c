@@ -2,11 +2,13 @@
  * neighbouring units share the same columns of b. Where b has no batch, all rows of a are one long matrix.
  */
 #include "int8.h"
+#include "low_bit_code.h"
 
 typedef struct Matmul {
     const Type *a, *b, *y;
     Dim M, N, K, batch;             /* M: rows of one batch */
     bool flat;                      /* b has no batch: rows are batch * M */
+    Dim panel;                      /* elements of a packed panel of b */
 } Matmul;
 
 static Matmul matmul_of(const Group *g)
@@ -83,6 +85,82 @@ static void matmul_columns(Contract *c, const Matmul *m, Tile at, LLVMValueRef r
     branch_end(cg, &b);
 }
 
+static bool known_few(const Group *g)
+{
+    return g->weights && low_bit_few_rows(g->anchor);
+}
+
+/* Rows and panels of a tile; of weights of few bits, the panels that are unpacked together, or straight from there one row waits for memory only. */
+static TileShape matmul_shape(const Group *g, const Matmul *m)
+{
+    int64_t rows = dim_is_const(m->M) ? m->M->k : 0, cols = dim_is_const(m->N) ? m->N->k : 0;
+    int64_t most = (known_few(g) && rows == 1 ? 4 : LOW_BIT_PANELS) * CG_LANES;
+    TileShape s = tile_choose(g, contract_type(g), rows, g->weights && cols > most ? most : cols);
+    if (known_few(g))
+        s = (TileShape){ (int)rows, (int)((cols < most ? cols + CG_LANES - 1 : most) / CG_LANES) };
+    return s;
+}
+
+/* Where the units are: rows innermost. */
+static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, const LowBitCache *unpacked)
+{
+    Group *g = c->g;
+    Codegen *cg = g->cg;
+    DimTable *dims = cg->m->dims;
+    int64_t step = c->shape.panels * CG_LANES;
+    Dim panels = dim_ceil_div(dims, m->N, dim_const(dims, CG_LANES));
+    LLVMValueRef part[3];
+    Loop l = loop_begin(cg, begin, end, 1, "unit");
+    split_index(g, l.index, 3, parts, part);
+    Tile at = { .row = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c->shape.rows), ""), .col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "") };
+    at.a_start = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->a, m->y, part[0], dim_mul(dims, m->M, m->K));
+    LLVMValueRef matrix = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->b, m->y, part[0], c->packed ? dim_mul(dims, panels, m->panel) : dim_mul(dims, m->K, m->N));
+    LLVMValueRef first = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c->shape.panels), "");
+    at.b_start = LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
+    if (unpacked)
+        low_bit_cache_fill(g, unpacked, &at, first, LLVMBuildSub(cg->b, group_dim(g, panels), first, ""));
+    at.number = part[2];
+    at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, m->M), ""), at.row, "");
+    matmul_columns(c, m, at, group_dim(g, m->M));
+    loop_end(cg, &l);
+}
+
+/* Straight from packed codes: one block of rows. */
+static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+{
+    Codegen *cg = few.g->cg;
+    few.b = (Elements){ low_bit_data(few.g), DT_u8 };
+    few.panel_step = cg_i64(cg, low_bit_of(few.g)->panel_bytes);
+    few.shape.rows = few.shape.rows < LOW_BIT_DIRECT ? few.shape.rows : LOW_BIT_DIRECT;
+    few.sum = low_bit_sum;
+    matmul_units(&few, m, begin, end, parts, NULL);
+}
+
+static void matmul_many(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+{
+    LowBitCache unpacked = low_bit_cache_open(c.g, &c);
+    matmul_units(&c, m, begin, end, parts, &unpacked);
+    low_bit_cache_close(c.g, &unpacked);
+}
+
+/* Where only the run knows the number of rows, both ways. */
+static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+{
+    Codegen *cg = c->g->cg;
+    int few = c->shape.rows < LOW_BIT_DIRECT ? c->shape.rows : LOW_BIT_DIRECT;
+    if (known_few(c->g)) {
+        matmul_few(*c, m, begin, end, parts);
+    } else if (c->run_rows) {
+        matmul_many(*c, m, begin, end, parts);
+    } else {
+        Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLE, group_dim(c->g, m->M), cg_i64(cg, few), ""));
+        matmul_few(*c, m, begin, end, parts);
+        branch_else(cg, &b);
+        matmul_many(*c, m, begin, end, parts);
+        branch_end(cg, &b);
+    }
+}
+
 bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
     Codegen *cg = g->cg;
@@ -90,33 +168,27 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     Matmul m = matmul_of(g);
     uint64_t unused;
     int b = group_operand(g, node_in(g->anchor, 1));
-    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .b = operand_elements(g, b), .bias = -1,
+    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .bias = -1,
                    .rows = dim_mul(dims, m.batch, m.M), .cols = m.N, .sum = matmul_sum, .ctx = &m };
-    c.packed = pack_operand(g, &unused) == b;
+    if (!g->weights)
+        c.b = operand_elements(g, b);
+    c.packed = g->weights || pack_operand(g, &unused) == b;
     c.run_rows = dim_is_const(m.M) ? m.M->k : 0;
-    c.shape = tile_choose(g, contract_type(g), c.run_rows, dim_is_const(m.N) ? m.N->k : 0);
+    c.shape = matmul_shape(g, &m);
     c.row_step = group_dim(g, m.K);
-    Dim panel = dim_mulk(dims, c.packed && contract_of_bytes(g) ? dim_const(dims, int8_padded(m.K->k)) : m.K, CG_LANES), panels = dim_ceil_div(dims, m.N, dim_const(dims, CG_LANES));
-    c.panel_step = c.packed ? group_dim(g, panel) : cg_i64(cg, CG_LANES);
+    m.panel = dim_mulk(dims, c.packed && contract_of_bytes(g) ? dim_const(dims, int8_padded(m.K->k)) : m.K, CG_LANES);
+    c.panel_step = c.packed ? group_dim(g, m.panel) : cg_i64(cg, CG_LANES);
     c.k_step = c.packed ? cg_i64(cg, CG_LANES) : group_dim(g, m.N);
     contract_open(&c);
-    int64_t step = c.shape.panels * CG_LANES;
-    Dim blocks = dim_ceil_div(dims, m.M, dim_const(dims, c.shape.rows)), groups = dim_ceil_div(dims, m.N, dim_const(dims, step));
+    Dim blocks = dim_ceil_div(dims, m.M, dim_const(dims, c.shape.rows)), groups = dim_ceil_div(dims, m.N, dim_const(dims, c.shape.panels * CG_LANES));
     *work = (Work){ dim_mul(dims, m.batch, dim_mul(dims, blocks, groups)), dim_mulk(dims, m.K, c.shape.rows * c.shape.panels) };
     c.panel_rows = dim_is_const(m.K) ? m.K->k : 0;
     c.row_tiles = dim_is_const(blocks) ? blocks->k : 0;
-    LLVMValueRef part[3];
-    Loop l = loop_begin(cg, begin, end, 1, "unit");
-    split_index(g, l.index, 3, (Dim[]){ m.batch, groups, blocks }, part);
-    Tile at = { .row = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c.shape.rows), ""), .col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "") };
-    at.a_start = m.flat ? cg_i64(cg, 0) : batch_offset(g, m.a, m.y, part[0], dim_mul(dims, m.M, m.K));
-    LLVMValueRef matrix = m.flat ? cg_i64(cg, 0) : batch_offset(g, m.b, m.y, part[0], c.packed ? dim_mul(dims, panels, panel) : dim_mul(dims, m.K, m.N));
-    LLVMValueRef first = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c.shape.panels), "");
-    at.b_start = LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c.panel_step, ""), "");
-    at.number = part[2];
-    at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, m.M), ""), at.row, "");
-    matmul_columns(&c, &m, at, group_dim(g, m.M));
-    loop_end(cg, &l);
+    Dim parts[3] = { m.batch, groups, blocks };
+    if (g->weights)
+        matmul_low_bit(&c, &m, begin, end, parts);
+    else
+        matmul_units(&c, &m, begin, end, parts, NULL);
     g->space = NULL;
     return true;
 }

@@ -8,6 +8,7 @@
  * Reading guide: gen_module at the bottom; run_node sends every op to its place; launch_kernel makes (or finds) the kernel of a node.
  */
 #include "run.h"
+#include "low_bit_code.h"
 #include "kernel_args.h"
 #include "scratch.h"
 
@@ -441,6 +442,8 @@ static void launch_kernel(Run *r, const Node *n)
             p = run_pointer(r, &n->out[i - n->nin]);
         else if (i == pack)
             p = weight_pointer(r, packed);
+        else if (low_bit_has(&g, i))
+            p = LLVMConstNull(cg->ptr);             /* packed with the codes */
         else if (node_in(n, i) && value_scalar_f64(node_in(n, i), &uniform) && !operand_read_plain(&g, i))
             p = LLVMConstNull(cg->ptr);             /* an immediate in the kernel */
         else

@@ -69,6 +69,10 @@ static bool note_node(Group *g, const Node *n)
     }
     if (joins_attention(g, n) || joins_rows(g, n))
         return true;
+    if (n->op == OP_dequantize_blocks) {
+        g->weights = n;
+        return true;
+    }
     if (g->anchor)
         return diag_error(g->cg->m->diag, n->loc, "internal: a kernel with two anchors, %s and %s", op_name(g->anchor->op), op_name(n->op));
     g->anchor = n;

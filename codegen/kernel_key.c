@@ -1,7 +1,9 @@
 /* kernel_key.c -- equal strings mean that one kernel function serves both nodes: same op, attributes, bodies, operand and result types, and the
- * same operands known at compile time (uniform constants become immediates, constant weights are read packed), the same known of what a pool reads.
+ * same operands known at compile time (uniform constants become immediates, constant weights are read packed), the same known of what a pool reads,
+ * weights of few bits packed alike.
  */
 #include "gen.h"
+#include "low_bit_code.h"
 #include "strbuf.h"
 #include "text.h"
 
@@ -77,5 +79,7 @@ const char *kernel_key(Codegen *cg, const Node *n)
         add_body(cg, &s, NODE_ATTR(n, fused)->body);
     if (pool_compares_bits(n))
         strbuf_add(&s, " by bits");
+    if (n->op == OP_fused)
+        strbuf_add(&s, low_bit_key(cg, n));
     return s.text;
 }

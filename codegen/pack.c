@@ -1,5 +1,6 @@
 /* pack.c -- constant weights laid out for the micro-kernels when the file is written, see pack_operand in gen.h. */
 #include "int8.h"
+#include "low_bit_code.h"
 #include "conv_pads.h"
 #include "winograd.h"
 
@@ -126,10 +127,10 @@ bool conv_is_fast(const Group *g)
         return false;
     const Attr_conv *a = NODE_ATTR(g->anchor, conv);
     int rank = node_out(g->anchor)->type.rank, w = group_operand(g, node_in(g->anchor, 1));
-    bool fast = a->channels_last && (rank == 3 || rank == 4) && w >= 0 && value_constant(g->operand[w]);
+    bool fast = a->channels_last && (rank == 3 || rank == 4) && (g->weights || (w >= 0 && value_constant(g->operand[w])));
     for (int i = 0; i < a->pads.n; i++)
         fast &= a->pads.v[i] == 0 || conv_takes_pads(g->anchor);
-    return fast && (dtype_is_float(g->operand[w]->type.dtype) || contract_of_bytes(g) || !conv_is_one_per_channel(g->anchor));
+    return fast && (g->weights || dtype_is_float(g->operand[w]->type.dtype) || contract_of_bytes(g) || !conv_is_one_per_channel(g->anchor));
 }
 
 bool conv_is_depthwise(const Group *g)
@@ -155,6 +156,8 @@ int pack_operand(const Group *g, uint64_t *offset)
 {
     if (!g->anchor || g->softmax || (g->anchor->op != OP_matmul && g->anchor->op != OP_recurrent && !conv_is_fast(g)))
         return -1;
+    if (g->weights)
+        return low_bit_pack(g, offset);
     int k = group_operand(g, node_in(g->anchor, 1));
     const Tensor *t = k >= 0 ? value_constant(g->operand[k]) : NULL;
     if (!t)

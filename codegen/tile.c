@@ -194,7 +194,7 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
         row[r] = there_or_last(t, r);
     Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
     LLVMValueRef b[8];
-    if (c->packed)                  /* before the loads: between them it keeps LLVM from holding the sums in registers */
+    if (c->packed && !c->near)      /* before the loads: between them it keeps LLVM from holding the sums in registers */
         prefetch_panels(t, b_offset, k.index);
     for (int p = 0; p < t->panels; p++) {
         LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);

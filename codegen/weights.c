@@ -57,7 +57,7 @@ static bool same_data(const Tensor *a, const Tensor *b)
 
 static bool same_entry(const WeightEntry *a, const WeightEntry *b)
 {
-    return a->write == b->write && a->bytes == b->bytes && !memcmp(a->param, b->param, sizeof a->param) && same_data(a->tensor, b->tensor);
+    return a->write == b->write && a->more_bytes == b->more_bytes && (!a->more_bytes || !memcmp(a->more, b->more, a->more_bytes)) && a->bytes == b->bytes && !memcmp(a->param, b->param, sizeof a->param) && same_data(a->tensor, b->tensor);
 }
 
 static void make_room(Weights *w)
@@ -76,21 +76,31 @@ static void make_room(Weights *w)
     w->room = room;
 }
 
-uint64_t weights_add(Weights *w, const Tensor *t, uint64_t bytes, void (*write)(const WeightEntry *, void *), const int64_t param[4])
+static uint64_t add_entry(Weights *w, WeightEntry e)
 {
-    WeightEntry e = { .tensor = t, .bytes = bytes, .write = write };
-    memcpy(e.param, param, sizeof e.param);
     unsigned b = bucket_of(&e);
     for (int i = w->bucket[b]; i >= 0; i = w->chain[i])
         if (same_entry(w->entry[i], &e))
             return w->entry[i]->offset;
     e.offset = w->bytes;
-    w->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    w->bytes += (e.bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     make_room(w);
     w->entry[w->n] = arena_copy(w->arena, &e, sizeof e);
     w->chain[w->n] = w->bucket[b];
     w->bucket[b] = w->n++;
     return e.offset;
+}
+
+uint64_t weights_add(Weights *w, const Tensor *t, uint64_t bytes, void (*write)(const WeightEntry *, void *), const int64_t param[4])
+{
+    WeightEntry e = { .tensor = t, .bytes = bytes, .write = write };
+    memcpy(e.param, param, sizeof e.param);
+    return add_entry(w, e);
+}
+
+uint64_t weights_add_more(Weights *w, const Tensor *t, uint64_t bytes, void (*write)(const WeightEntry *, void *), const void *more, size_t more_bytes)
+{
+    return add_entry(w, (WeightEntry){ .tensor = t, .bytes = bytes, .write = write, .more = more, .more_bytes = more_bytes });
 }
 
 /* The tensor as it is; a splat is repeated by copies that double. */

@@ -265,6 +265,48 @@ static Value *block_zeros(Importer *c, Value *zero, int64_t rows, int64_t blocks
     return mk_insert_axes(b, mk_range_slice(b, all, 1, 0, blocks), 2, 1);
 }
 
+/* Codes in the bytes of constant weights u8[n, blocks, bytes], lowest bits first, as [k, n]. */
+static Value *constant_codes(Importer *c, const Tensor *bytes, int64_t n, int64_t k, int64_t bits, int64_t row_bytes)
+{
+    Tensor *t = tensor_new(c->m->arena, bits == 2 ? DT_u2 : bits == 4 ? DT_u4 : DT_u8, 2, (int64_t[]){ k, n });
+    uint8_t *to = (uint8_t *)(uintptr_t)t->data;
+    const uint8_t *from = tensor_dense(c->m->arena, bytes)->data;
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = 0; i < n; i++)
+            to[j * n + i] = (uint8_t)(from[i * row_bytes + j * bits / 8] >> (j * bits % 8) & ((1 << bits) - 1));
+    return mk_tensor(&c->b, t);
+}
+
+/* The zero points of constant_codes: [blocks, n]. */
+static Value *constant_zeros(Importer *c, Value *zero, int64_t n, int64_t blocks, int64_t bits)
+{
+    if (!zero)
+        return mk_full(&c->b, DT_u8, 2, (Dim[]){ dim_const(c->m->dims, blocks), dim_const(c->m->dims, n) }, (double)(1 << (bits - 1)));
+    if (zero->type.dtype == DT_u8)
+        return constant_codes(c, value_constant(zero), n, blocks, bits, (blocks * bits + 7) / 8);
+    return mk_swap_last(&c->b, mk_reshape_ints(&c->b, zero, 2, (int64_t[]){ n, blocks }));
+}
+
+/* The weights of import_matmul_nbits [k, n], constant: kept in their bits. NULL after reporting. */
+static Value *packed_matrix(Importer *c, int64_t n, int64_t k, int64_t bits, int64_t size)
+{
+    Builder *b = &c->b;
+    int64_t blocks = (k + size - 1) / size;
+    Value *w = in(c, 1), *zero = constant_zeros(c, in(c, 3), n, blocks, bits);
+    Value *scale = mk_swap_last(b, mk_reshape_ints(b, in(c, 2), 2, (int64_t[]){ n, blocks }));
+    if (!scale || !zero || type_count(&w->type) != n * blocks * (size * bits / 8)) {
+        import_fail(c, "the sizes of weights, scales and zero points do not fit N, K and block_size");
+        return NULL;
+    }
+    Value *q = constant_codes(c, value_constant(w), n, k, bits, blocks * (size * bits / 8));
+    return mk_dequantize_blocks(b, IN(q, scale, zero), (Attr_dequantize_blocks){ .axis = 0, .block = size });
+}
+
+static bool is_constant_input(const Importer *c, int i)
+{
+    return !in(c, i) || value_constant(in(c, i));
+}
+
 /* x times the transpose of a matrix [N, K] whose rows are cut into blocks with a scale each. */
 bool import_matmul_nbits(Importer *c)
 {
@@ -277,6 +319,12 @@ bool import_matmul_nbits(Importer *c)
         return import_unsupported(c, "g_idx, or weights of %lld bits", (long long)bits);
     if (k < 1 || n < 1 || size < 1 || w->type.dtype != DT_u8)
         return import_fail(c, "K, N, block_size and weights of u8 are needed");
+    bool half = scale->type.dtype == DT_f16 || scale->type.dtype == DT_bf16 || scale->type.dtype == DT_f32;
+    if (is_constant_input(c, 1) && is_constant_input(c, 2) && is_constant_input(c, 3) && half && size * bits % 8 == 0) {
+        Value *weights = packed_matrix(c, n, k, bits, size), *r = weights ? mk_matmul(b, IN(mk_cast_to(b, x, DT_f32), weights), (Attr_matmul){ 0 }) : NULL;
+        r = r ? mk_cast_to(b, r, x->type.dtype) : NULL;
+        OUT(c, r && in(c, 5) ? mk_add(b, r, in(c, 5)) : r);
+    }
     int64_t blocks = (k + size - 1) / size;
     Value *q = unpacked_bits(c, mk_reshape_ints(b, w, 3, (int64_t[]){ n, blocks, size * bits / 8 }), bits);
     q = mk_sub(b, q, block_zeros(c, in(c, 3), n, blocks, bits));

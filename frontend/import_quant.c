@@ -102,12 +102,54 @@ bool import_quantize_linear(Importer *c)
     OUT(c, round_to(b, ratio, fit_parameter(c, zero, x), t, attr_i(c, "saturate", 1)));
 }
 
+/* Weights in the file of few bits, or in blocks: they are kept as they are, and read so by the product (passes/expand.c). */
+static bool is_packed_table(Importer *c)
+{
+    Value *x = in(c, 0), *scale = in(c, 1), *zero = in(c, 2);
+    DType s = scale->type.dtype;
+    bool constant = value_constant(x) && value_constant(scale) && (!zero || value_constant(zero)), few = dtype_table[x->type.dtype].bits < 8;
+    return constant && dtype_is_int(x->type.dtype) && dtype_table[x->type.dtype].bits <= 8 && (few || attr_i(c, "block_size", 0) > 0) &&
+           (s == DT_f32 || s == DT_f16 || s == DT_bf16) && value_rank(x) > 0;
+}
+
+/* A scale or zero point with x's rank. */
+static Value *block_parameter(Importer *c, Value *v, const Value *x, int axis)
+{
+    Dim dim[MAX_RANK];
+    int rank = value_rank(x);
+    bool one = v && (!value_rank(v) || (value_rank(v) == 1 && dim_is(value_dim(v, 0), 1)));
+    if (!v || value_rank(v) == rank + !rank)
+        return one ? mk_reshape_ints(&c->b, v, 1, (int64_t[]){ 1 }) : v;
+    if (!one && value_rank(v) != 1) {
+        import_fail(c, "a scale or zero point of rank %d for a tensor of rank %d", value_rank(v), rank);
+        return NULL;
+    }
+    for (int i = 0; i < rank; i++)
+        dim[i] = i == axis && !one ? value_dim(v, 0) : dim_const(c->m->dims, 1);
+    return mk_reshape_to(&c->b, v, rank, dim);
+}
+
+static bool import_packed_table(Importer *c)
+{
+    Value *x = in(c, 0), *scale = in(c, 1), *zero = in(c, 2);
+    bool ok = true;
+    int axis = (int)import_axis(c, attr_i(c, "axis", 1), value_rank(x), &ok);
+    if (!ok && value_rank(scale) == value_rank(x))
+        return false;
+    int64_t block = value_rank(scale) == value_rank(x) ? attr_i(c, "block_size", 0) : 0;
+    Value *operand[] = { x, block_parameter(c, scale, x, axis), block_parameter(c, zero, x, axis) };
+    Value *y = operand[1] && (operand[2] || !zero) ? mk_dequantize_blocks(&c->b, (Inputs){ zero ? 3 : 2, operand }, (Attr_dequantize_blocks){ .axis = axis, .block = block }) : NULL;
+    OUT(c, y ? mk_cast_to(&c->b, y, attr_dtype(c, "output_dtype", scale->type.dtype)) : NULL);
+}
+
 bool import_dequantize_linear(Importer *c)
 {
     Builder *b = &c->b;
     Value *x = in(c, 0), *scale = in(c, 1);
     if (!x || !scale)
         return false;
+    if (is_packed_table(c))
+        return import_packed_table(c);
     Value *y = dequantize(b, x, fit_parameter(c, scale, x), fit_parameter(c, in(c, 2), x));
     OUT(c, mk_cast_to(b, y, attr_dtype(c, "output_dtype", scale->type.dtype)));
 }

@@ -124,3 +124,49 @@ bool infer_inverse(Module *m, Node *n)
         return infer_fail(m, n, "operand 0 is %s, square matrices of floats are needed", type_print(m, m->arena, x));
     return infer_set(m, n, 0, x->dtype, x->rank, x->dim);
 }
+
+/* ---- weights in blocks ---- */
+
+static bool is_code(DType t)
+{
+    return (dtype_is_int(t) || dtype_is_float(t)) && dtype_table[t].bits <= 8;
+}
+
+static bool is_block_factor(DType t)
+{
+    return t == DT_f32 || t == DT_f16 || t == DT_bf16;
+}
+
+/* Operand i gives each element of q one number, see ops.def. */
+static bool fits_blocks(Module *m, const Node *n, int i)
+{
+    const Attr_dequantize_blocks *a = NODE_ATTR(n, dequantize_blocks);
+    const Type *q = in_type(n, 0), *s = in_type(n, i);
+    if (s->rank != q->rank)
+        return infer_fail(m, n, "operand %d has rank %d, the codes have rank %d", i, s->rank, q->rank);
+    for (int d = 0; d < q->rank; d++) {
+        Dim want = a->block && d == a->axis ? dim_ceil_div(m->dims, q->dim[d], dim_const(m->dims, a->block)) : q->dim[d];
+        bool one = (!a->block || d != a->axis) && dim_is(s->dim[d], 1);
+        if (!one && dims_differ(m, s->dim[d], want))
+            return infer_fail(m, n, "operand %d has size %s along axis %d, %s is needed", i, infer_dim_text(m, s->dim[d]), d, infer_dim_text(m, want));
+    }
+    return true;
+}
+
+bool infer_dequantize_blocks(Module *m, Node *n)
+{
+    const Attr_dequantize_blocks *a = NODE_ATTR(n, dequantize_blocks);
+    if (!infer_operand(m, n, 0, 0) || !infer_operand(m, n, 1, 0) || (node_in(n, 2) && !infer_operand(m, n, 2, 0)))
+        return false;
+    const Type *q = in_type(n, 0);
+    DType scale = in_type(n, 1)->dtype, zero = node_in(n, 2) ? in_type(n, 2)->dtype : scale;
+    if (a->block < 0 || (a->block && !infer_axis(m, n, a->axis, q->rank)))
+        return a->block < 0 ? infer_fail(m, n, "blocks of %lld elements", (long long)a->block) : false;
+    if (!is_code(q->dtype) || !is_block_factor(scale) || (!is_block_factor(zero) && !is_code(zero)))
+        return infer_fail(m, n, "of %s with scales of %s and zero points of %s is not supported", dtype_name(q->dtype), dtype_name(scale), dtype_name(zero));
+    if (a->levels.n && (dtype_is_float(q->dtype) || dtype_is_signed(q->dtype) || a->levels.n != 1 << dtype_table[q->dtype].bits))
+        return infer_fail(m, n, "%d levels for codes of %s", a->levels.n, dtype_name(q->dtype));
+    if (!fits_blocks(m, n, 1) || (node_in(n, 2) && !fits_blocks(m, n, 2)))
+        return false;
+    return infer_set(m, n, 0, DT_f32, q->rank, q->dim);
+}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernel_args.h"
+#include "low_bit.h"
 #include "recurrent.h"
 #include "winograd.h"
 
@@ -116,11 +117,19 @@ static Dim scratch_recurrent(Module *m, const Node *n)
     return dim_addk(m->dims, dim_mulk(m->dims, type_in(n, 0)->dim[1], bytes), 64);
 }
 
-/* A slot for every unit that may run at the same time, see winograd.h. */
+/* A slot for every unit that may run at the same time, see low_bit.h. */
+static Dim scratch_low_bit(Module *m, const Node *n)
+{
+    return dim_const(m->dims, low_bit_weights(n) && low_bit_fits(n) ? LOW_BIT_SLOTS * low_bit_slot_bytes(n) : 0);
+}
+
+/* The same, see winograd.h. */
 static Dim scratch_conv(Module *m, const Node *n)
 {
     WinogradPlan p = winograd_plan(NODE_ATTR(n, conv));
-    return dim_const(m->dims, p.m ? p.slots * winograd_slot_bytes(&p, type_in(n, 1)->dim[1]->k) : 0);
+    if (!p.m)
+        return scratch_low_bit(m, n);
+    return dim_const(m->dims, p.slots * winograd_slot_bytes(&p, type_in(n, 1)->dim[1]->k));
 }
 
 /* That of its anchor: the other nodes inside need none. */
@@ -153,6 +162,7 @@ static Dim scratch_str_match(Module *m, const Node *n)
 
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_conv] = scratch_conv,
+    [OP_matmul] = scratch_low_bit,
     [OP_fused] = scratch_fused,
     [OP_topk] = scratch_topk,
     [OP_str_match] = scratch_str_match,

@@ -7,7 +7,7 @@
  *
  * Also folded: integer tensors whose contents inference knows as numbers, whatever computes them. Data is not made larger for it: a splat stays
  * a splat (an elementwise op on splats is run on one element), and a result that is much larger than its operands is left to run time. An
- * evaluation that fails (an index out of range) is left to run time too, where it may never happen.
+ * evaluation that fails (an index out of range) is left to run time too, where it may never happen. So are weights of few bits: expand.c says when.
  *
  * Needs: typed. Keeps: everything; nested graphs of `if` and `loop` are folded too.
  */
@@ -263,7 +263,7 @@ static void fold_graph(Module *m, Graph *g)
         if (n->op == OP_if && inline_branch(m, n)) {
             node_erase_dead(n);
             graph_infer(g);             /* contents that only one branch has are known from here on */
-        } else if (n->nout == 1 && node_out(n)->uses) {
+        } else if (n->nout == 1 && node_out(n)->uses && n->op != OP_dequantize_blocks) {
             fold_and_erase(m, n);
         }
     }

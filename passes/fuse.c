@@ -10,7 +10,7 @@
  *
  * The groups, which are what codegen knows how to make a kernel of:
  *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue); other operands of the epilogue are made
- *                 of bytes inside, where they are made of bytes
+ *                 of bytes inside, where they are made of bytes; weights of few bits are read packed (low_bit.h)
  *   attention     two matmuls around a softmax, and what lies between them (fuse_attention.c)
  *   pool          the same behind a pool, and bytes converted before it
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
@@ -30,6 +30,7 @@
 
 #include "fuse_attention.h"
 #include "fuse_rows.h"
+#include "low_bit.h"
 
 enum { MAX_GROUP = 40, MAX_CONCAT = 8, MAX_INPUTS = 48 };      /* nodes; operands of a concat inside; operands of the group */
 
@@ -299,12 +300,12 @@ static void map_value(Body *b, Value *from, Value *to)
     b->to[b->nmap++] = to;
 }
 
-/* A contraction reads its weights from memory, uniform or not. */
+/* A contraction reads its weights from memory, uniform or not; so are codes and their scales. */
 static bool read_as_number(const Group *s, const Value *v)
 {
     for (int i = 0; i < s->n; i++)
         for (int k = 0; k < s->member[i]->nin; k++)
-            if (s->member[i]->in[k].val == v && is_contraction_or_pool(s->member[i]))
+            if (s->member[i]->in[k].val == v && (is_contraction_or_pool(s->member[i]) || s->member[i]->op == OP_dequantize_blocks))
                 return false;
     return is_uniform(v);
 }
@@ -493,12 +494,26 @@ static int collect(Fuse *f, bool (*wanted)(const Node *), Node ***out)
     return n;
 }
 
+/* Constant weights of few bits, made numbers for this product only. */
+static bool reads_packed(const Node *n)
+{
+    const Node *w = low_bit_weights(n);
+    if (!w || !low_bit_ready(n) || value_only_user(node_out(w)) != n)
+        return false;
+    for (int i = 0; i < w->nin; i++)
+        if (w->in[i].val && !value_constant(w->in[i].val))
+            return false;
+    return true;
+}
+
 static bool fuse_around(Fuse *f, bool (*is_anchor)(const Node *))
 {
     Node **anchor;
     int n = collect(f, is_anchor, &anchor);
     for (int i = 0; i < n; i++) {
         Group s = { 1, { anchor[i] } };
+        if (reads_packed(anchor[i]))
+            s.member[s.n++] = anchor[i]->in[1].val->def;
         if (is_reduction(anchor[i]))
             grow_prologue(f, &s, &anchor[i]->in[0].val->type);
         grow_epilogue(f, &s, anchor[i]);

@@ -1,0 +1,166 @@
+/* low_bit.c -- weights of few bits, however the file says it, become one dequantize_blocks right in front of what multiplies by them.
+ *
+ *   mul(sub(cast(q), cast(zero)), scale)              ->  dequantize_blocks(q, scale, zero)      q of 8 bits; quant.c has taken what it can
+ *   transpose(dequantize_blocks(q, scale, zero))      ->  dequantize_blocks(transpose(q), transpose(scale), transpose(zero))
+ *   gather(dequantize_blocks(q, scale, zero), i)      ->  dequantize_blocks(gather(q, i), gather(scale, i), gather(zero, i))   rows of a table
+ *
+ * q, scale and zero are constant: transposing them is folded.
+ *
+ * Needs: typed. Keeps: everything.
+ */
+#include "build.h"
+#include "low_bit.h"
+#include "pass_util.h"
+
+/* ---- a table of codes ---- */
+
+static bool is_constant(const Value *v)
+{
+    return !v || value_constant(v) != NULL;
+}
+
+static bool is_table(const Node *n)
+{
+    return n->op == OP_dequantize_blocks && is_constant(n->in[0].val) && is_constant(n->in[1].val) && is_constant(node_in(n, 2));
+}
+
+static bool replace(Node *n, Value *by)
+{
+    if (!by)
+        return false;
+    value_replace(node_out(n), by);
+    node_erase_dead(n);
+    return true;
+}
+
+/* ---- of 8 bits, written in arithmetic ---- */
+
+/* v if it is constant; a constant under another shape, as a constant; else NULL. */
+static Value *constant_of(Module *m, Value *v)
+{
+    if (value_constant(v))
+        return v;
+    return v->def->op == OP_reshape && value_constant(v->def->in[0].val) ? fold_node(m, v->def) : NULL;
+}
+
+/* A cast of a constant of 8 bits: that constant. */
+static Value *codes_behind(Module *m, const Value *v)
+{
+    const Node *n = v->def;
+    Value *q = n->op == OP_cast ? n->in[0].val : NULL;
+    bool bytes = q && (q->type.dtype == DT_i8 || q->type.dtype == DT_u8);
+    return bytes ? constant_of(m, q) : NULL;
+}
+
+/* Only products read v, transposed or not: there it pays. */
+static bool is_multiplied_by(const Value *v)
+{
+    if (!v->uses)
+        return false;
+    FOR_EACH_USE(u, v) {
+        const Node *n = u->user;
+        bool product = (n->op == OP_conv || n->op == OP_matmul) && u == &n->in[1];
+        if (!product && !(n->op == OP_transpose && is_multiplied_by(node_out(n))))
+            return false;
+    }
+    return true;
+}
+
+/* v with the rank of q, sizes of 1 in front. */
+static Value *of_rank(Builder *b, Value *v, int rank)
+{
+    Dim dim[MAX_RANK];
+    int more = rank - value_rank(v);
+    for (int i = 0; i < rank; i++)
+        dim[i] = i < more ? dim_const(b->m->dims, 1) : value_dim(v, i - more);
+    return mk_reshape_to(b, v, rank, dim);
+}
+
+static bool take_arithmetic(Module *m, Node *n)
+{
+    Value *x = n->op == OP_mul ? n->in[0].val : NULL, *zero = NULL;
+    if (!x || x->type.dtype != DT_f32 || !same_shape(&x->type, &node_out(n)->type) || !is_multiplied_by(node_out(n)))
+        return true;
+    Value *q = codes_behind(m, x);
+    if (!q && x->def->op == OP_sub) {
+        q = codes_behind(m, x->def->in[0].val);
+        zero = q ? codes_behind(m, x->def->in[1].val) : NULL;
+        q = zero ? q : NULL;
+    }
+    Value *scale = q ? constant_of(m, n->in[1].val) : NULL;
+    if (!scale || !same_shape(&q->type, &x->type) || !rewrite_allowed(m, "low_bit", n))
+        return true;
+    Builder b = { m, n->graph, n, n->loc };
+    Value *in[] = { q, of_rank(&b, scale, value_rank(q)), zero ? of_rank(&b, zero, value_rank(q)) : NULL };
+    return replace(n, mk_dequantize_blocks(&b, (Inputs){ zero ? 3 : 2, in }, (Attr_dequantize_blocks){ 0 }));
+}
+
+/* ---- moved towards the products ---- */
+
+static bool take_transpose(Module *m, Node *n)
+{
+    Node *table = n->op == OP_transpose ? n->in[0].val->def : NULL;
+    if (!table || !is_table(table) || !rewrite_allowed(m, "low_bit_transpose", n))
+        return true;
+    Builder b = { m, n->graph, n, n->loc };
+    const Attr_transpose *t = NODE_ATTR(n, transpose);
+    Attr_dequantize_blocks a = *NODE_ATTR(table, dequantize_blocks);
+    Value *in[3] = { NULL };
+    for (int i = 0; i < table->nin; i++)
+        in[i] = table->in[i].val ? mk_transpose(&b, IN(table->in[i].val), *t) : NULL;
+    for (int i = 0; a.block && i < t->perm.n; i++)
+        if (t->perm.v[i] == NODE_ATTR(table, dequantize_blocks)->axis)
+            a.axis = i;
+    return replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
+}
+
+/* Rows of the table are a scale's rows too, unless it has one for all. */
+static Value *rows_of(Builder *b, Value *v, Value *index, int64_t axis)
+{
+    if (!v || !dim_is(value_dim(v, (int)axis), 1))
+        return v ? mk_gather(b, IN(v, index), (Attr_gather){ .axis = axis }) : NULL;
+    Dim dim[MAX_RANK];
+    int rank = value_rank(v) - 1 + value_rank(index);
+    if (rank > MAX_RANK)
+        return NULL;
+    for (int i = 0; i < rank; i++)
+        dim[i] = i < axis ? value_dim(v, i) : i < axis + value_rank(index) ? dim_const(b->m->dims, 1) : value_dim(v, i + 1 - value_rank(index));
+    return mk_reshape_to(b, v, rank, dim);
+}
+
+static bool take_gather(Module *m, Node *n)
+{
+    Node *table = n->op == OP_gather ? n->in[0].val->def : NULL;
+    if (!table || !is_table(table))
+        return true;
+    Attr_dequantize_blocks a = *NODE_ATTR(table, dequantize_blocks);
+    int64_t axis = NODE_ATTR(n, gather)->axis;
+    Value *index = n->in[1].val;
+    if ((a.block && a.axis == axis) || !rewrite_allowed(m, "low_bit_gather", n))
+        return true;
+    Builder b = { m, n->graph, n, n->loc };
+    Value *in[3] = { NULL };
+    for (int i = 0; i < table->nin; i++)
+        in[i] = i ? rows_of(&b, table->in[i].val, index, axis) : mk_gather(&b, IN(table->in[0].val, index), (Attr_gather){ .axis = axis });
+    if (a.block && a.axis > axis)
+        a.axis += value_rank(index) - 1;
+    return replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
+}
+
+static bool take_graph(Module *m, Graph *g)
+{
+    FOR_EACH_NODE_SAFE(n, g) {
+        Graph *body[MAX_BODIES];
+        for (int i = node_bodies(n, body); i-- > 0;)
+            if (!take_graph(m, body[i]))
+                return false;
+        if (n->nout == 1 && node_out(n)->uses && (!take_arithmetic(m, n) || !take_transpose(m, n) || !take_gather(m, n)))
+            return false;
+    }
+    return true;
+}
+
+bool pass_low_bit(Module *m)
+{
+    return take_graph(m, m->graph);
+}
