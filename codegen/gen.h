@@ -43,7 +43,7 @@ typedef struct Group {
     const Node *owner;              /* the node in the planned graph */
     const Graph *body;              /* of a fused node, else NULL */
     const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL; of attention the last matmul ... */
-    const Node *weights;            /* the dequantize_blocks that gives the anchor its weights, or NULL (low_bit.h) */
+    const Node *weights;            /* the dequantize_blocks that gives the anchor its weights, or NULL (low_bit_product.h) */
     const Node *scores, *softmax;   /* ... and then these are the other two, else NULL */
     bool rows;                      /* computed row by row (gen_rows.c): other reductions over the same axis may follow the anchor */
     int noperand;

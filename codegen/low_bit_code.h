@@ -1,4 +1,4 @@
-/* low_bit_code.h -- products whose weights are codes of few bits (low_bit.h), packed with their scales.
+/* low_bit_code.h -- products whose weights are codes of few bits (low_bit_product.h), packed with their scales.
  *
  * A panel is 16 columns of the weights: output channels, or columns of the matrix. What is summed over lies tap after tap, within a tap block after block:
  *
@@ -18,7 +18,7 @@
 #define INGOT_LOW_BIT_CODE_H
 
 #include "gen.h"
-#include "low_bit.h"
+#include "low_bit_product.h"
 
 /* Steps, in elements, through a tensor of codes, scales or zero points. */
 typedef struct LowBitSteps { int64_t group, column, k, tap; } LowBitSteps;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernel_args.h"
-#include "low_bit.h"
+#include "low_bit_product.h"
 #include "recurrent.h"
 #include "winograd.h"
 
@@ -117,7 +117,7 @@ static Dim scratch_recurrent(Module *m, const Node *n)
     return dim_addk(m->dims, dim_mulk(m->dims, type_in(n, 0)->dim[1], bytes), 64);
 }
 
-/* A slot for every unit that may run at the same time, see low_bit.h. */
+/* A slot for every unit that may run at the same time, see low_bit_product.h. */
 static Dim scratch_low_bit(Module *m, const Node *n)
 {
     return dim_const(m->dims, low_bit_weights(n) && low_bit_fits(n) ? LOW_BIT_SLOTS * low_bit_slot_bytes(n) : 0);

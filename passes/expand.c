@@ -5,12 +5,12 @@
  *   %3 = conv_transpose(%y, %1)                                      %2 = matmul(%x, %1)
  *                                                                    %3 = conv_transpose(%y, %4)
  *
- * What low_bit.h says decides. Weights of which a scale differs within a block that is summed over, depthwise filters (a few numbers per channel), and
+ * What low_bit_product.h says decides. Weights of which a scale differs within a block that is summed over, depthwise filters (a few numbers per channel), and
  * those of convolutions over three axes are read as numbers.
  *
  * Needs: typed. Keeps: everything.
  */
-#include "low_bit.h"
+#include "low_bit_product.h"
 #include "pass_util.h"
 
 static bool is_constant(const Node *n)

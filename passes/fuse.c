@@ -10,7 +10,7 @@
  *
  * The groups, which are what codegen knows how to make a kernel of:
  *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue); other operands of the epilogue are made
- *                 of bytes inside, where they are made of bytes; weights of few bits are read packed (low_bit.h)
+ *                 of bytes inside, where they are made of bytes; weights of few bits are read packed (low_bit_product.h)
  *   attention     two matmuls around a softmax, and what lies between them (fuse_attention.c)
  *   pool          the same behind a pool, and bytes converted before it
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
@@ -30,7 +30,7 @@
 
 #include "fuse_attention.h"
 #include "fuse_rows.h"
-#include "low_bit.h"
+#include "low_bit_product.h"
 
 enum { MAX_GROUP = 40, MAX_CONCAT = 8, MAX_INPUTS = 48 };      /* nodes; operands of a concat inside; operands of the group */
 

@@ -9,7 +9,7 @@
  * Needs: typed. Keeps: everything.
  */
 #include "build.h"
-#include "low_bit.h"
+#include "low_bit_product.h"
 #include "pass_util.h"
 
 /* ---- a table of codes ---- */

@@ -1,5 +1,5 @@
 /* dequantize.c -- dequantize_blocks: codes of few bits to numbers, each with the scale and zero point of its block. Compiled models with constant weights do
- * this inside their products (codegen/low_bit.c); this is what it means, and what computes all else.
+ * this inside their products (codegen/tile_low_bit.c); this is what it means, and what computes all else.
  */
 #include "kernel.h"
 

@@ -1,4 +1,4 @@
-/* low_bit.h -- weights of few bits that a product reads packed: what passes, memory plan and code generation agree on.
+/* low_bit_product.h -- weights of few bits that a product reads packed: what passes, memory plan and code generation agree on.
  *
  *   %w = dequantize_blocks(%q, %scale, %zero) {axis=0, block=32}      constants
  *   %y = matmul(%x, %w)                                               or conv: axis 1, the input channels
@@ -6,8 +6,8 @@
  * expand.c keeps such a node only where low_bit_fits says so, and gives each product one of its own; fuse.c moves it into the product's body; the
  * generator finds it there. Anywhere else it becomes numbers when the model is compiled.
  */
-#ifndef INGOT_LOW_BIT_H
-#define INGOT_LOW_BIT_H
+#ifndef INGOT_LOW_BIT_PRODUCT_H
+#define INGOT_LOW_BIT_PRODUCT_H
 
 #include "ir.h"
 

@@ -1,4 +1,4 @@
-/* low_bit.c -- reading packed codes of few bits: as numbers multiplied at once, or written out as f32. The layout is in low_bit_code.h. */
+/* tile_low_bit.c -- reading packed codes of few bits: as numbers multiplied at once, or written out as f32. The layout is in low_bit_code.h. */
 #include "low_bit_code.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* low_bit.c -- see low_bit.h. */
-#include "low_bit.h"
+/* low_bit_product.c -- see low_bit_product.h. */
+#include "low_bit_product.h"
 
 #include "conv_pads.h"
 
