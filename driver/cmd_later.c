@@ -8,4 +8,3 @@ static int not_yet(char **argv)
 
 int cmd_prune(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_compress(int argc, char **argv) { (void)argc; return not_yet(argv); }
-int cmd_verify(int argc, char **argv) { (void)argc; return not_yet(argv); }

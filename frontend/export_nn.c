@@ -1,4 +1,5 @@
 /* export_nn.c -- contractions, reductions, pooling, resizing. */
+#include <math.h>
 #include <string.h>
 
 #include "export.h"
@@ -167,15 +168,81 @@ static Term floats(Exporter *e, FloatVec v)
     return export_tensor(e, "scales", t);
 }
 
+/* Sizes that follow from one scale by rounding, as with an aspect ratio that is kept: the scale is that of an axis where it gives a whole number; all other
+ * axes would allow a larger one. False: there is no such axis. */
+static bool sizes_of_aspect(const Node *n, int64_t *axis, int64_t *size, int *axes)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    bool exact = false;
+    *axes = 0;
+    for (int i = 0; i < a->scales.n; i++) {
+        Dim in = node_in(n, 0)->type.dim[i];
+        double want = dim_is_const(in) ? (double)in->k * a->scales.v[i] : -1;
+        if (a->scales.v[i] == 1 && a->shape.v[i] == in)
+            continue;
+        if (want < 0 || (*axes && a->scales.v[i] != a->scales.v[axis[0]]))
+            return false;
+        exact |= fabs(want - rint(want)) < 1e-9 * want;
+        axis[*axes] = i;
+        size[(*axes)++] = (int64_t)ceil(want * (1 - 1e-9));
+    }
+    return exact;
+}
+
+static bool scales_give_shape(const Node *n)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    for (int i = 0; i < a->scales.n; i++) {
+        Dim in = node_in(n, 0)->type.dim[i], out = a->shape.v[i];
+        if (dim_is_const(in) && dim_is_const(out) && out->k != (int64_t)floorf((float)in->k * (float)a->scales.v[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Scales that only a run knows give sizes cut down to whole numbers; with an aspect ratio that is kept they are rounded, which scales cannot say. */
+static bool rounds_sizes(Exporter *e, const Node *n)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    for (int i = 0; i < a->shape.n; i++) {
+        const SizeSource *s = a->shape.v[i]->op == DIM_SYM ? export_source(e, n->graph, a->shape.v[i]) : NULL;
+        const Node *d = s && s->element ? s->v->def : NULL;
+        if (d && d->op == OP_cast && node_in(d, 0)->def->op == OP_floor && node_in(node_in(d, 0)->def, 0)->def->op == OP_add)
+            return true;
+    }
+    return false;
+}
+
+/* The node without its attributes, with scales, or sizes, or sizes that keep the aspect ratio. NULL after reporting. */
+static Onnx__NodeProto *resize_node(Exporter *e, const Node *n)
+{
+    const Attr_resize *a = NODE_ATTR(n, resize);
+    Term x = export_in(e, n, 0), scales = export_in(e, n, 1), roi = node_in(n, 2) ? export_in(e, n, 2) : a->roi.n ? floats(e, a->roi) : NULL;
+    int64_t axis[MAX_RANK], size[MAX_RANK];
+    int axes;
+    bool rounds = scales && rounds_sizes(e, n);
+    if (!rounds && (scales || (a->scales.n && scales_give_shape(n))))
+        return EMIT(e, "Resize", x, roi, scales ? scales : floats(e, a->scales));
+    if (!scales && !a->scales.n)
+        return EMIT(e, "Resize", x, roi, NULL, export_sizes(e, a->shape.n, a->shape.v));
+    if (rounds || roi || !sizes_of_aspect(n, axis, size, &axes)) {
+        export_gap(e, n, "its sizes do not follow from its scales");
+        return NULL;
+    }
+    Onnx__NodeProto *p = EMIT(e, "Resize", x, NULL, NULL, export_ints(e, axes, size));
+    export_attr_ints(e, p, "axes", (IntVec){ axes, axis });
+    export_attr_s(e, p, "keep_aspect_ratio_policy", "not_larger");
+    return p;
+}
+
 bool export_resize(Exporter *e, const Node *n)
 {
     const Attr_resize *a = NODE_ATTR(n, resize);
-    Term scales = export_in(e, n, 1), roi = node_in(n, 2) ? export_in(e, n, 2) : a->roi.n ? floats(e, a->roi) : NULL;
     if (a->channels_last)
         return export_gap(e, n, "it runs channels-last");
-    if (!scales && a->scales.n)
-        scales = floats(e, a->scales);
-    Onnx__NodeProto *p = EMIT(e, "Resize", export_in(e, n, 0), roi, scales, scales ? NULL : export_sizes(e, a->shape.n, a->shape.v));
+    Onnx__NodeProto *p = resize_node(e, n);
+    if (!p)
+        return false;
     export_attr_s(e, p, "mode", a->mode);
     export_attr_s(e, p, "coordinate_transformation_mode", a->coord);
     if (!strcmp(a->mode, "nearest"))

@@ -6,14 +6,14 @@ expect 0 "usage: ingot" "$INGOT" --help
 expect 0 "ingot 0." "$INGOT" --version
 expect 2 "did you mean 'compile'?" "$INGOT" comple
 expect 2 "unknown command 'xyz'" "$INGOT" xyz
-for command in compile quantize run bench eval profile inspect dump test targets; do
+for command in compile quantize run bench eval verify profile inspect dump test targets; do
     expect 0 "usage: ingot $command" "$INGOT" $command --help
     expect 2 "unknown option '--no-such-thing'" "$INGOT" $command --no-such-thing x
     expect 2 "ingot $command --help" "$INGOT" $command --no-such-thing x
 done
 expect 0 "x86_64" "$INGOT" targets
 expect 2 "one argument too many" "$INGOT" targets x
-for command in prune compress verify; do
+for command in prune compress; do
     expect 1 "comes in a later version" "$INGOT" $command a.onnx -o b.onnx
 done
 
