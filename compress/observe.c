@@ -1,8 +1,11 @@
 /* observe.c -- see observe.h. */
 #include "observe.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "build.h"
 #include "compile.h"
@@ -13,6 +16,7 @@
 struct Observer {
     Arena *arena, *results;         /* results: tensors that describe the last run's taps */
     ScratchDir scratch;
+    const char *so;
     ToolSession session;
     ingot_tensor *out;
     int nout;
@@ -65,11 +69,11 @@ static bool compile_copy(Observer *o, Module *m, Value *const *taps, int n)
     PassOptions passes = PASS_OPTIONS_DEFAULT;
     Value **copy = n ? arena_copy(o->arena, taps, sizeof *taps * (size_t)n) : NULL;
     Module *c = module_copy(o->arena, m, copy, n);
-    const char *so = arena_printf(o->arena, "%s/observed.so", o->scratch.path);
-    CompileOptions code = { .output = so, .kind = OUT_SO, .opt_level = passes.level };
+    o->so = arena_printf(o->arena, "%s/observed.so", o->scratch.path);
+    CompileOptions code = { .output = o->so, .kind = OUT_SO, .opt_level = passes.level };
     if ((n && !return_taps(c, copy, n)) || !passes_run(c, &passes) || !compile_module(c, &code))
         return false;
-    return tool_open(so, m->file, 1, &o->session);
+    return tool_open(o->so, m->file, 1, &o->session);
 }
 
 Observer *observer_open(Module *m, Value *const *taps, int ntaps)
@@ -100,6 +104,43 @@ const Tensor *const *observer_run(Observer *o, const ingot_tensor *in)
     for (int i = 0; i < o->nout; i++)
         taps[i] = tensor_of_runtime(o->results, &o->out[i]);
     return taps;
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Some runs to warm up, then as many as fit a quarter of a second. */
+bool observer_cost(Observer *o, const ingot_tensor *in, ObserverCost *out)
+{
+    enum { WARM = 3, LEAST = 11, MOST = 1000 };
+    static const double budget_ms = 250;
+    struct stat st;
+    double ms[MOST], start = 0;
+    int n = 0;
+    for (int i = -WARM; i < MOST && (i < LEAST || now_ms() - start < budget_ms); i++) {
+        double before = now_ms();
+        start = i == 0 ? before : start;
+        if (!observer_run(o, in))
+            return false;
+        if (i >= 0)
+            ms[n++] = now_ms() - before;
+    }
+    qsort(ms, (size_t)n, sizeof *ms, compare_times);
+    *out = (ObserverCost){ .workspace_bytes = ingot_workspace_bytes(o->session.context), .median_ms = ms[n / 2], .p99_ms = ms[(n - 1) * 99 / 100] };
+    if (stat(o->so, &st))
+        return tool_fail("%s: %s", o->so, strerror(errno)), false;
+    out->file_bytes = (uint64_t)st.st_size;
+    return true;
 }
 
 const ingot_model *observer_ports(const Observer *o)

@@ -1,23 +1,39 @@
-/* quantize.c -- see quantize.h: the order of things. Ranges are in ranges.c, where operators go is in passes/qdq.c. */
+/* quantize.c -- see quantize.h: the order of things. Ranges are in ranges.c, where operators go is in passes/qdq.c, what each layer costs in sensitivity.c.
+ *
+ * Everything is measured on the model as it is; then layers are decided on, and the operators are written last. A value is known by its id, which is the
+ * same in a copy of the module that nothing was added to. So a candidate (some layers kept) is tried on a copy.
+ */
 #include "quantize.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compile.h"
 #include "describe.h"
 #include "observe.h"
 #include "pass.h"
+#include "repair.h"
+#include "sensitivity.h"
+#include "svg.h"
 #include "tool.h"
 
-enum { MOST_INT8 = 127 };
+enum { MOST_INT8 = 127, SENSITIVITY_SAMPLES = 16 };
 
 typedef struct Quantizer {
     Module *m;
     const QuantizeOptions *o;
-    Samples *samples;
-    QdqPlan plan;
-    Range *range;                   /* per point */
+    SamplesOptions score_options;
+    Samples *samples, *score;       /* to calibrate, to score on (may be the same) */
+    ingot_tensor labels;            /* data NULL: none */
+    QdqPlan plan;                   /* all layers */
+    Range *range;                   /* per point of it */
+    int *point_of;                  /* by value id: point of the plan, or -1 */
+    const char **kept;              /* per layer: why it stays f32, or NULL */
+    Sensitivity *sensitivity;       /* per layer; NULL: not measured */
+    Observer *before;               /* the model as it was, compiled */
+    Score score_before;
+    Report *report;                 /* NULL: not wanted */
 } Quantizer;
 
 bool quantize_prepare(Module *m)
@@ -31,24 +47,32 @@ bool quantize_prepare(Module *m)
 
 bool quantize_wanted(const QuantizeOptions *o)
 {
-    return o->samples.path || o->is_static || o->dynamic || o->float16 || o->bfloat16 || o->float8;
+    return o->samples.path != NULL;
 }
 
-static double percentile_of(const QuantizeOptions *o)
+/* A number, or NAN. */
+static double number(const char *text)
 {
     char *end;
-    double p = strtod(o->percentile, &end);
-    return *end || end == o->percentile || !(p > 50) || !(p <= 100) ? 0 : p;
+    double x = text ? strtod(text, &end) : NAN;
+    return !text || end == text || *end ? NAN : x;
 }
 
 const char *quantize_misuse(const QuantizeOptions *o)
 {
+    double p = number(o->percentile);
     if (range_method_named(o->method) == RANGE_METHOD_COUNT)
         return "--method needs one of minmax, average, percentile, entropy, mse";
-    if (!(percentile_of(o) > 0))
+    if (!(p > 50 && p <= 100))
         return "--percentile needs a number above 50, at most 100";
     if (o->per_tensor && o->per_channel)
         return "--per-tensor and --per-channel exclude each other";
+    if (o->max_drop && !(number(o->max_drop) >= 0))
+        return "--max-drop needs a number of percentage points";
+    if (o->min_sqnr && !isfinite(number(o->min_sqnr)))
+        return "--min-sqnr needs a number of decibels";
+    if (o->max_drop && !o->labels)
+        return "--max-drop needs --labels";
     return NULL;
 }
 
@@ -81,26 +105,62 @@ static void round_weight(Module *m, QdqLayer *l, bool per_tensor)
 
 /* ---- layers that stay ---- */
 
-static bool mark_kept(Quantizer *q)
+static bool keep_named(Quantizer *q)
 {
     for (int i = 0; i < q->o->keep.n; i++) {
         bool found = false;
         for (int k = 0; k < q->plan.nlayers; k++)
-            if (!strcmp(qdq_layer_name(q->m, &q->plan.layer[k]), q->o->keep.v[i]))
-                found = q->plan.layer[k].keep = true;
+            if (!strcmp(qdq_layer_name(q->m, &q->plan.layer[k]), q->o->keep.v[i])) {
+                q->kept[k] = "f32: --keep";
+                found = true;
+            }
         if (!found)
             return diag_error(q->m->diag, (Loc){ .file = q->m->file }, "--keep %s: there is no layer of that name that could be quantised", q->o->keep.v[i]);
     }
     return true;
 }
 
+/* Whether the target multiplies bytes faster than floats: it has instructions that do four at once, or two of 16 bits. */
+static bool multiplies_bytes(const TargetInfo *t)
+{
+    static const char *const feature[] = { "+avx2", "+avx512vnni", "+avxvnni", "+dotprod", "+i8mm" };
+    for (size_t i = 0; i < sizeof feature / sizeof *feature; i++)
+        if (strstr(t->features, feature[i]))
+            return true;
+    return false;
+}
+
+/* No layer may become slower than it was. */
+static bool guard(Quantizer *q)
+{
+    TargetInfo t;
+    if (q->o->no_guard)
+        return true;
+    if (!target_resolve(q->m->arena, q->m->diag, q->o->target, q->o->cpu, &t))
+        return false;
+    if (multiplies_bytes(&t))
+        return true;
+    for (int i = 0; i < q->plan.nlayers; i++)
+        if (!q->kept[i])
+            q->kept[i] = "f32: slower as int8 on this target (--no-guard)";
+    return true;
+}
+
 /* ---- grids ---- */
 
-static bool measure(Quantizer *q)
+static bool measure_ranges(Quantizer *q)
 {
     Value **v = ARENA_ARRAY(q->m->arena, Value *, q->plan.npoints + 1);
-    for (int i = 0; i < q->plan.npoints; i++)
+    uint32_t top = 0;
+    for (int i = 0; i < q->plan.npoints; i++) {
         v[i] = q->plan.point[i].v;
+        top = v[i]->id > top ? v[i]->id : top;
+    }
+    q->point_of = ARENA_ARRAY(q->m->arena, int, top + 1);
+    for (uint32_t i = 0; i <= top; i++)
+        q->point_of[i] = -1;
+    for (int i = 0; i < q->plan.npoints; i++)
+        q->point_of[v[i]->id] = i;
     q->range = ranges_measure(q->m, q->m->arena, q->samples, v, q->plan.npoints);
     return q->range != NULL;
 }
@@ -108,7 +168,7 @@ static bool measure(Quantizer *q)
 static void choose_grids(Quantizer *q)
 {
     RangeMethod method = range_method_named(q->o->method);
-    double lo, hi, percentile = percentile_of(q->o);
+    double lo, hi, percentile = number(q->o->percentile);
     for (int i = 0; i < q->plan.npoints; i++) {
         QdqPoint *p = &q->plan.point[i];
         if (p->from >= 0) {
@@ -120,28 +180,223 @@ static void choose_grids(Quantizer *q)
     }
 }
 
-/* ---- static ---- */
+/* ---- writing the operators, into the module or a copy of it ---- */
 
-static bool quantize_static(Quantizer *q)
+/* The points of a plan that keeps layers are among those of the plan that keeps none, where their grids are known. */
+static bool apply(const Quantizer *q, Module *to)
+{
+    QdqPlan p;
+    qdq_find_layers(to, &p);
+    for (int i = 0; i < p.nlayers; i++) {
+        p.layer[i].q = q->plan.layer[i].q, p.layer[i].scale = q->plan.layer[i].scale;
+        p.layer[i].keep = q->kept[i] != NULL;
+    }
+    qdq_find_points(to, &p);
+    for (int i = 0; i < p.npoints; i++) {
+        const QdqPoint *known = &q->plan.point[q->point_of[p.point[i].v->id]];
+        p.point[i].scale = known->scale, p.point[i].zero = known->zero;
+    }
+    return qdq_insert(to, &p);
+}
+
+/* ---- budgets ---- */
+
+static bool within_budget(const Quantizer *q, const Score *s)
+{
+    if (q->o->max_drop && !(accuracy_top1(&q->score_before.accuracy) - accuracy_top1(&s->accuracy) <= number(q->o->max_drop) + 1e-9))
+        return false;
+    return !q->o->min_sqnr || distance_sqnr(&s->distance) >= number(q->o->min_sqnr);
+}
+
+static const ingot_tensor *labels_of(const Quantizer *q) { return q->labels.data ? &q->labels : NULL; }
+
+/* The score of the model with the layers as they are marked. */
+static bool try(Quantizer *q, Score *s)
+{
+    Arena *a = arena_new();
+    Module *copy = module_copy(a, q->m, NULL, 0);
+    Observer *o = apply(q, copy) ? observer_open(copy, NULL, 0) : NULL;
+    bool ok = o && score_observed(o, q->before, q->score, labels_of(q), s);
+    observer_close(o);
+    arena_free(a);
+    return ok;
+}
+
+/* Layers that are quantised, the most sensitive first. */
+static int rank_layers(const Quantizer *q, int *order)
+{
+    int n = 0;
+    for (int i = 0; i < q->plan.nlayers; i++) {
+        if (q->kept[i])
+            continue;
+        int at = n++;
+        for (; at > 0 && q->sensitivity[order[at - 1]].alone > q->sensitivity[i].alone; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    return n;
+}
+
+static const char *const for_budget = "f32: for the budget";
+
+static void keep_first(Quantizer *q, const int *order, int n, int k)
+{
+    for (int i = 0; i < n; i++)
+        q->kept[order[i]] = i < k ? for_budget : NULL;
+}
+
+/* The fewest of the most sensitive layers whose keeping meets the budget: doubled until it does, then halved. */
+static bool meet_budget(Quantizer *q)
+{
+    Score s;
+    int *order = ARENA_ARRAY(q->m->arena, int, q->plan.nlayers + 1), n = rank_layers(q, order), bad = -1, good = -1;
+    for (int k = 0; good < 0 && k <= n; k = k == n ? n + 1 : 2 * k + 1 > n ? n : 2 * k + 1) {
+        keep_first(q, order, n, k);
+        if (!try(q, &s))
+            return false;
+        *(within_budget(q, &s) ? &good : &bad) = k;
+    }
+    while (good - bad > 1) {
+        int k = (good + bad) / 2;
+        keep_first(q, order, n, k);
+        if (!try(q, &s))
+            return false;
+        *(within_budget(q, &s) ? &good : &bad) = k;
+    }
+    if (good < 0)
+        return diag_error(q->m->diag, (Loc){ .file = q->m->file }, "the budget is not met even with every layer in f32");
+    keep_first(q, order, n, good);
+    if (q->report)
+        report_note(q->report, good ? "%d of %d layers stay f32, the most sensitive ones: with one less the budget is not met." :
+                    "%d of %d layers stay f32: the budget is met with all of them quantised.", good, q->plan.nlayers);
+    return true;
+}
+
+/* ---- the report ---- */
+
+static void describe_layer(Quantizer *q, int i, ReportLayer *r)
+{
+    const QdqLayer *l = &q->plan.layer[i];
+    const QdqPoint *p = &q->plan.point[l->point];
+    const Tensor *w = value_constant(l->n->in[1].val);
+    int64_t small = w->count + 4 * l->scale->count;
+    *r = (ReportLayer){ .name = qdq_layer_name(q->m, l), .kind = op_name(l->n->op), .decision = q->kept[i] ? q->kept[i] : "int8",
+                        .macs = report_node_macs(q->m, l->n), .parameters = w->count, .bytes_before = 4 * w->count,
+                        .bytes_after = q->kept[i] ? 4 * w->count : small, .sqnr = NAN, .sensitivity = NAN, .scale = p->scale, .zero = p->zero,
+                        .lo = -p->scale * (double)p->zero, .hi = p->scale * (double)(255 - p->zero) };
+    if (q->sensitivity)
+        r->sqnr = q->sensitivity[i].own, r->sensitivity = q->sensitivity[i].alone;
+}
+
+static bool report_layers(Quantizer *q)
+{
+    Report *r = q->report;
+    r->layer = ARENA_ARRAY(r->arena, ReportLayer, q->plan.nlayers + 1);
+    r->nlayers = q->plan.nlayers;
+    for (int i = 0; i < r->nlayers; i++) {
+        describe_layer(q, i, &r->layer[i]);
+        r->layer[i].name = arena_str(r->arena, r->layer[i].name);
+    }
+    return !q->o->picture || svg_ranges(r, q->range, &q->plan, q->o->picture);
+}
+
+static bool report_after(Quantizer *q)
+{
+    Observer *o = observer_open(q->m, NULL, 0);
+    bool ok = o && report_side(q->m, o, q->before, q->score, labels_of(q), &q->report->after);
+    observer_close(o);
+    return ok;
+}
+
+/* ---- the order of things ---- */
+
+static bool open_samples(Quantizer *q)
+{
+    const ingot_model *ports = describe_module(q->m);
+    q->samples = samples_open(ports, &q->o->samples);
+    if (!q->samples || !samples_vary(q->samples))
+        return false;
+    q->score = q->samples;
+    if (q->o->data) {
+        q->score_options = q->o->samples;
+        q->score_options.path = q->o->data, q->score_options.limit = 0, q->score_options.option = "data";
+        q->score = samples_open(ports, &q->score_options);
+    }
+    return q->score && (!q->o->labels || samples_labels(q->score, q->o->labels, &q->labels));
+}
+
+/* The model as it was is what results are compared with. */
+static bool observe_before(Quantizer *q)
+{
+    bool budget = q->o->max_drop || q->o->min_sqnr;
+    if (!budget && !q->report)
+        return true;
+    q->before = observer_open(q->m, NULL, 0);
+    if (!q->before)
+        return false;
+    if (!q->report)
+        return score_observed(q->before, NULL, q->score, labels_of(q), &q->score_before);
+    bool ok = report_side(q->m, q->before, NULL, q->score, labels_of(q), &q->report->before);
+    q->score_before = q->report->before.score;
+    return ok;
+}
+
+static bool measure_sensitivity(Quantizer *q)
+{
+    bool alone = q->o->max_drop || q->o->min_sqnr || q->o->sensitivity;
+    if (!alone && !q->report)
+        return true;
+    q->sensitivity = ARENA_ARRAY(q->m->arena, Sensitivity, q->plan.nlayers + 1);
+    for (int i = 0; i < q->plan.nlayers; i++)
+        q->plan.layer[i].keep = q->kept[i] != NULL;
+    return sensitivity_measure(q->m, &q->plan, q->samples, SENSITIVITY_SAMPLES, alone, q->sensitivity);
+}
+
+static bool find_places(Quantizer *q)
 {
     qdq_find_layers(q->m, &q->plan);
-    if (!mark_kept(q))
-        return false;
+    q->kept = ARENA_ARRAY(q->m->arena, const char *, q->plan.nlayers + 1);
+    if (!q->plan.nlayers)
+        return diag_error(q->m->diag, (Loc){ .file = q->m->file }, "there is no convolution or product with constant weights to quantise");
     qdq_find_points(q->m, &q->plan);
-    if (!measure(q))
+    return keep_named(q) && guard(q);
+}
+
+static bool run(Quantizer *q)
+{
+    if (!observe_before(q) || !repair_before(q->m, q->o, q->samples) || !find_places(q) || !measure_ranges(q))
         return false;
     choose_grids(q);
     for (int i = 0; i < q->plan.nlayers; i++)
-        if (!q->plan.layer[i].keep)
-            round_weight(q->m, &q->plan.layer[i], q->o->per_tensor);
-    return qdq_insert(q->m, &q->plan);
+        round_weight(q->m, &q->plan.layer[i], q->o->per_tensor);
+    if (!repair_after(q->m, &q->plan, q->o, q->samples) || !measure_sensitivity(q))
+        return false;
+    if ((q->o->max_drop || q->o->min_sqnr) && !meet_budget(q))
+        return false;
+    return (!q->report || report_layers(q)) && apply(q, q->m) && (!q->report || report_after(q));
 }
 
-bool quantize_module(Module *m, const QuantizeOptions *o)
+bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
 {
-    Quantizer q = { .m = m, .o = o };
-    q.samples = samples_open(describe_module(m), &o->samples);
-    bool ok = q.samples && samples_vary(q.samples) && quantize_static(&q);
+    Quantizer q = { .m = m, .o = o, .report = r };
+    bool ok = open_samples(&q) && run(&q);
+    observer_close(q.before);
+    if (q.score != q.samples)
+        samples_close(q.score);
     samples_close(q.samples);
+    free(q.labels.data);
+    return ok;
+}
+
+bool quantize_and_report(Module *m, const QuantizeOptions *o)
+{
+    Arena *a = arena_new();
+    Report r = { .arena = a, .title = "quantize" };
+    bool wanted = !o->quiet || o->json || o->picture, ok = quantize_module(m, o, wanted ? &r : NULL);
+    if (ok && !o->quiet)
+        report_print(&r, stdout);
+    if (ok && o->json)
+        ok = report_write_json(&r, o->json);
+    arena_free(a);
     return ok;
 }

@@ -4,6 +4,7 @@
 
 #include "qdq.h"
 #include "ranges.h"
+#include "report.h"
 #include "samples.h"
 
 typedef struct QuantizeOptions {
@@ -13,8 +14,14 @@ typedef struct QuantizeOptions {
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
     TextList keep;                  /* names of layers that stay f32 */
-    bool equalize, bias_correction, adaround, smoothquant;
-    bool is_static, dynamic, float16, bfloat16, float8;
+    bool equalize, bias_correction, adaround, smoothquant;      /* repair.h */
+    const char *data, *labels;      /* what to score on: NULL: the calibration samples; no accuracy */
+    const char *max_drop, *min_sqnr;    /* budgets, as text: percentage points, dB; NULL: none */
+    const char *json, *picture;     /* files to write, or NULL */
+    bool sensitivity;               /* measure it even if nothing needs it */
+    bool no_guard;
+    bool quiet;
+    const char *target, *cpu;       /* that the guard asks about; as for compile */
 } QuantizeOptions;
 #define QUANTIZE_DEFAULT { .samples = CALIBRATION_DEFAULT, .method = "mse", .percentile = "99.99" }
 #define QUANTIZE_OPTIONS(o) \
@@ -27,14 +34,25 @@ typedef struct QuantizeOptions {
     { "equalize", 0, OPT_FLAG, NULL, "cross-layer equalisation before ranges are chosen", &(o).equalize }, \
     { "bias-correction", 0, OPT_FLAG, NULL, "biases make up for the mean error of rounded weights", &(o).bias_correction }, \
     { "adaround", 0, OPT_FLAG, NULL, "choose for each weight whether it is rounded up or down", &(o).adaround }, \
-    { "smoothquant", 0, OPT_FLAG, NULL, "move outliers of activations into the weights of products", &(o).smoothquant }
+    { "smoothquant", 0, OPT_FLAG, NULL, "move outliers of activations into the weights of products", &(o).smoothquant }, \
+    { "data", 0, OPT_TEXT, "DATA", "samples to score on (default: those of --calibrate)", &(o).data }, \
+    { "labels", 0, OPT_TEXT, "F.npy", "class numbers of the samples that are scored", &(o).labels }, \
+    { "max-drop", 0, OPT_TEXT, "PP", "keep layers in f32 until top-1 drops by no more percentage points", &(o).max_drop }, \
+    { "min-sqnr", 0, OPT_TEXT, "DB", "keep layers in f32 until the results' error lies so many dB below them", &(o).min_sqnr }, \
+    { "sensitivity", 0, OPT_FLAG, NULL, "report the error of the results with each layer quantised alone", &(o).sensitivity }, \
+    { "no-guard", 0, OPT_FLAG, NULL, "also quantise layers that are slower as integers on the target", &(o).no_guard }, \
+    { "json", 0, OPT_TEXT, "F.json", "write the report as JSON", &(o).json }, \
+    { "picture", 0, OPT_TEXT, "F.svg", "draw ranges and errors of the layers", &(o).picture }
 
 /* Anything asked for at all? */
 bool quantize_wanted(const QuantizeOptions *o);
 /* What is wrong with the options as a sentence, or NULL. */
 const char *quantize_misuse(const QuantizeOptions *o);
-/* Edits m, which is folded, canonical and not laid out (quantize_prepare). False after reporting. */
-bool quantize_module(Module *m, const QuantizeOptions *o);
+/* Edits m, which is folded, canonical and not laid out (quantize_prepare). report: filled in, with r->arena given; NULL: none is wanted, which saves
+ * compiling both sides. False after reporting. */
+bool quantize_module(Module *m, const QuantizeOptions *o, Report *r);
+/* The same, and the report printed (unless quiet) and written where o says. */
+bool quantize_and_report(Module *m, const QuantizeOptions *o);
 /* The passes that quantisation expects to have run. */
 bool quantize_prepare(Module *m);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "describe.h"
+#include "tool.h"
 
 void distance_add(Distance *d, const Tensor *y, const Tensor *r)
 {
@@ -31,7 +32,6 @@ double distance_cosine(const Distance *d)
 
 typedef struct Scorer {
     Observer *of, *reference;
-    Module *m;
     Samples *s;
     const ingot_tensor *labels;
     Score *out;
@@ -74,25 +74,30 @@ static bool score_batch(Scorer *c, int64_t first)
         return false;
     Arena *a = arena_new();
     ingot_tensor scores = tensor_to_runtime(a, y[0]);
-    bool ok = (!c->labels || accuracy_add(&c->out->accuracy, c->m->file, &scores, batch, c->labels, first, count)) &&
+    bool ok = (!c->labels || accuracy_add(&c->out->accuracy, observer_ports(c->of)->name, &scores, batch, c->labels, first, count)) &&
               (!c->reference || compare(c, in, y, count));
     arena_free(a);
     return ok;
 }
 
-bool score_module(Module *m, Module *reference, Samples *s, const ingot_tensor *labels, Score *out)
+bool score_observed(Observer *of, Observer *reference, Samples *s, const ingot_tensor *labels, Score *out)
 {
     *out = (Score){ .samples = samples_count(s), .labelled = labels != NULL, .compared = reference != NULL };
-    Scorer c = { .of = observer_open(m, NULL, 0), .m = m, .s = s, .labels = labels, .out = out };
-    bool ok = c.of != NULL;
-    if (ok && reference)
-        ok = (c.reference = observer_open(reference, NULL, 0)) != NULL;
-    if (ok && reference && observer_ports(c.of)->n_outputs != observer_ports(c.reference)->n_outputs)
-        ok = diag_error(m->diag, (Loc){ .file = m->file }, "%d outputs, the reference has %d", observer_ports(c.of)->n_outputs,
-                        observer_ports(c.reference)->n_outputs);
+    Scorer c = { of, reference, s, labels, out };
+    bool ok = true;
+    if (reference && observer_ports(of)->n_outputs != observer_ports(reference)->n_outputs)
+        ok = (tool_fail("%s has %d outputs, the reference %d", observer_ports(of)->name, observer_ports(of)->n_outputs, observer_ports(reference)->n_outputs),
+              false);
     for (int64_t i = 0; ok && i < samples_count(s); i += samples_batch(s))
         ok = score_batch(&c, i);
-    observer_close(c.of);
-    observer_close(c.reference);
+    return ok;
+}
+
+bool score_module(Module *m, Module *reference, Samples *s, const ingot_tensor *labels, Score *out)
+{
+    Observer *of = observer_open(m, NULL, 0), *other = of && reference ? observer_open(reference, NULL, 0) : NULL;
+    bool ok = of && !other == !reference && score_observed(of, other, s, labels, out);
+    observer_close(of);
+    observer_close(other);
     return ok;
 }

@@ -25,7 +25,9 @@ typedef struct Score {
     int64_t same_top1;              /* if compared: samples whose largest score (of output 0, per sample) is the reference's */
 } Score;
 
-/* labels: of samples_labels, or NULL; reference: a module of the same inputs and outputs, or NULL. False after a sentence. */
+/* labels: of samples_labels, or NULL; reference: with the same inputs and outputs, or NULL. Both give what the module returns. False after a sentence. */
+bool score_observed(Observer *of, Observer *reference, Samples *s, const ingot_tensor *labels, Score *out);
+/* The same of modules, which are compiled for it. */
 bool score_module(Module *m, Module *reference, Samples *s, const ingot_tensor *labels, Score *out);
 
 #endif

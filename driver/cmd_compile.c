@@ -52,7 +52,7 @@ static int bisect(CompileArgs *c)
 
 static bool quantize(Module *m, void *options)
 {
-    return quantize_prepare(m) && quantize_module(m, options);
+    return quantize_prepare(m) && quantize_and_report(m, options);
 }
 
 int cmd_compile(int argc, char **argv)
@@ -85,6 +85,8 @@ int cmd_compile(int argc, char **argv)
         return options_misuse(&c, "%s", wrong);
     if (quantize_wanted(&a.quantize)) {
         a.quantize.samples.read_pb = describe_read_pb;
+        a.quantize.quiet = true;
+        a.quantize.target = a.build.target, a.quantize.cpu = a.build.cpu;
         a.build.edit = quantize;
         a.build.edit_ctx = &a.quantize;
     }

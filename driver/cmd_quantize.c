@@ -1,7 +1,7 @@
 /* cmd_quantize.c -- ingot quantize: a model in, the same with 8-bit integers out: .onnx, or what `compile` writes. */
 #include "driver.h"
 #include "quantize.h"
-#include "text.h"
+#include "frontend.h"
 
 typedef struct QuantizeArgs {
     BuildOptions build;
@@ -16,9 +16,9 @@ static bool quantize_file(const QuantizeArgs *q)
     Diag d;
     diag_init(&d, a, stderr);
     Module *m = pipeline_import(a, &d, q->model, &q->build);
-    bool ok = m && quantize_prepare(m) && quantize_module(m, &q->quantize);
-    if (ok && path_ends_in(q->out.output, ".irt"))
-        ok = module_write_file(m, q->out.output);
+    bool ok = m && quantize_prepare(m) && quantize_and_report(m, &q->quantize);
+    if (ok && path_ends_in(q->out.output, ".onnx"))
+        ok = onnx_export(m, q->out.output);
     else if (ok)
         ok = pipeline_module(m, &q->build, &q->out);
     arena_free(a);
@@ -32,8 +32,9 @@ int cmd_quantize(int argc, char **argv)
     bool known;
     Operands model;
     const Option table[] = {
-        { "output", 'o', OPT_TEXT, "OUT", "file to write: .so, .o, .a, .s or .ll", &a.out.output },
-        QUANTIZE_OPTIONS(a.quantize), TARGET_OPTIONS(a.build), IMPORT_OPTIONS(a.build),
+        { "output", 'o', OPT_TEXT, "OUT", "file to write: .onnx, .so, .o, .a, .s or .ll", &a.out.output },
+        QUANTIZE_OPTIONS(a.quantize),
+        { "quiet", 'q', OPT_FLAG, NULL, "print no report (and do not compile the model twice for it)", &a.quantize.quiet }, TARGET_OPTIONS(a.build), IMPORT_OPTIONS(a.build),
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim }, OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
@@ -48,9 +49,10 @@ int cmd_quantize(int argc, char **argv)
     if (!quantize_wanted(&a.quantize))
         return options_misuse(&c, "--calibrate DATA is missing");
     a.out.kind = output_kind_of(a.out.output, &known);
-    if (!known && !path_ends_in(a.out.output, ".irt"))
-        return options_misuse(&c, "'%s' ends in none of .so .o .a .s .ll", a.out.output);
+    if (!known && !path_ends_in(a.out.output, ".onnx"))
+        return options_misuse(&c, "'%s' ends in none of .onnx .so .o .a .s .ll", a.out.output);
     a.model = model.v[0];
     a.quantize.samples.read_pb = describe_read_pb;
+    a.quantize.target = a.build.target, a.quantize.cpu = a.build.cpu;
     return !quantize_file(&a);
 }

@@ -10,7 +10,7 @@
 #ifndef INGOT_QDQ_H
 #define INGOT_QDQ_H
 
-#include "ir.h"
+#include "build.h"
 
 typedef struct QdqPoint {
     Value *v;                       /* f32 */
@@ -25,6 +25,7 @@ typedef struct QdqLayer {
     int point;                      /* of operand 0 */
     bool keep;                      /* stays f32 */
     Tensor *q, *scale;              /* i8 weight; f32 [columns] or [1] */
+    Tensor *shift;                  /* f32 [columns], added to the result; NULL: none */
 } QdqLayer;
 
 typedef struct QdqPlan {
@@ -39,6 +40,10 @@ void qdq_find_layers(Module *m, QdqPlan *p);
 void qdq_find_points(Module *m, QdqPlan *p);
 /* The layer's name for people: of the model's node, or its result. */
 const char *qdq_layer_name(Module *m, const QdqLayer *l);
+/* v rounded to a grid; a layer's weight, and a convolution's bias (NULL: none) as qdq_insert writes them. NULL after reporting. */
+Value *qdq_rounded(Builder *b, Value *v, const QdqPoint *p);
+Value *qdq_weight(Builder *b, const QdqLayer *l);
+Value *qdq_bias(Builder *b, const QdqLayer *l, const QdqPoint *p);
 /* Write the operators. Every point has its grid, every layer that is not kept its q and scale. A convolution's bias is rounded to steps of its sum.
  * False after reporting. */
 bool qdq_insert(Module *m, const QdqPlan *p);

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "build.h"
 #include "pass_util.h"
 #include "qdq.h"
 
@@ -24,6 +23,11 @@ static Value *dequantised(Builder *b, Value *q, const QdqPoint *p)
     return mk_mul(b, x, mk_scalar(b, DT_f32, p->scale));
 }
 
+Value *qdq_rounded(Builder *b, Value *v, const QdqPoint *p)
+{
+    return dequantised(b, quantised(b, v, p), p);
+}
+
 /* What the model returns stays as exact as it is. */
 static bool insert_point(Module *m, const QdqPoint *p)
 {
@@ -34,7 +38,7 @@ static bool insert_point(Module *m, const QdqPoint *p)
     FOR_EACH_USE(u, p->v)
         if (u->user->op != OP_return)
             use[count++] = u;
-    Value *y = dequantised(&b, quantised(&b, p->v, p), p);
+    Value *y = qdq_rounded(&b, p->v, p);
     for (int i = 0; y && i < count; i++)
         node_set_input(use[i]->user, (int)(use[i] - use[i]->user->in), y);
     return y != NULL;
@@ -42,7 +46,7 @@ static bool insert_point(Module *m, const QdqPoint *p)
 
 /* ---- layers ---- */
 
-static Value *weight(Builder *b, const QdqLayer *l)
+Value *qdq_weight(Builder *b, const QdqLayer *l)
 {
     const Tensor *w = l->q;
     int64_t dim[MAX_RANK];
@@ -58,30 +62,75 @@ static Value *weight(Builder *b, const QdqLayer *l)
     return mk_mul(b, mk_cast_to(b, mk_tensor(b, w), DT_f32), scale);
 }
 
-/* A whole number of steps of the sum, if it is not too large for that: then it stays as it is, and is added in f32. */
-static Value *bias(Builder *b, const QdqLayer *l, double x_scale)
+static double shift_of(const QdqLayer *l, int64_t column)
 {
-    const Tensor *t = value_constant(node_in(l->n, 2));
-    Tensor *q = tensor_new(b->m->arena, DT_i32, 1, &t->count), *s = tensor_new(b->m->arena, DT_f32, 1, &t->count);
-    for (int64_t i = 0; i < t->count; i++) {
-        tensor_set_f64(s, i, x_scale * tensor_get_f64(l->scale, l->scale->count > 1 ? i : 0));
+    return l->shift ? tensor_get_f64(l->shift, column) : 0;
+}
+
+static Value *exact_bias(Builder *b, const QdqLayer *l, int64_t columns)
+{
+    const Tensor *t = node_in(l->n, 2) ? value_constant(node_in(l->n, 2)) : NULL;
+    Tensor *sum = tensor_new(b->m->arena, DT_f32, 1, &columns);
+    for (int64_t i = 0; i < columns; i++)
+        tensor_set_f64(sum, i, (t ? tensor_get_f64(t, i) : 0) + shift_of(l, i));
+    return mk_tensor(b, sum);
+}
+
+/* A whole number of steps of the sum, if it is not too large for that: then it stays as it is, and is added in f32. */
+Value *qdq_bias(Builder *b, const QdqLayer *l, const QdqPoint *p)
+{
+    int64_t columns = l->q->dim[0];
+    if (l->n->op != OP_conv || (!node_in(l->n, 2) && !l->shift))
+        return NULL;
+    Value *exact = exact_bias(b, l, columns);
+    const Tensor *t = value_constant(exact);
+    Tensor *q = tensor_new(b->m->arena, DT_i32, 1, &columns), *s = tensor_new(b->m->arena, DT_f32, 1, &columns);
+    for (int64_t i = 0; i < columns; i++) {
+        tensor_set_f64(s, i, p->scale * tensor_get_f64(l->scale, l->scale->count > 1 ? i : 0));
         double steps = rint(tensor_get_f64(t, i) / tensor_get_f64(s, i));
         if (!(fabs(steps) < 0x1p29))
-            return node_in(l->n, 2);
+            return exact;
         tensor_set_f64(q, i, steps);
     }
     return mk_mul(b, mk_cast_to(b, mk_tensor(b, q), DT_f32), mk_tensor(b, s));
 }
 
-static bool insert_layer(Module *m, const QdqPlan *p, const QdqLayer *l)
+/* A convolution without a bias gets one, a product a sum behind it. */
+static bool insert_shift(Module *m, const QdqLayer *l)
+{
+    Builder b = { m, m->graph, l->n->next, l->n->loc };
+    Value *y = node_out(l->n);
+    Use *use = y->uses;
+    Value *sum = mk_add(&b, y, mk_tensor(&b, l->shift));
+    while (sum && use) {
+        Use *next = use->next;
+        node_set_input(use->user, (int)(use - use->user->in), sum);
+        use = next;
+    }
+    return sum != NULL;
+}
+
+static bool insert_layer(Module *m, const QdqPlan *p, QdqLayer *l)
 {
     Builder b = { m, m->graph, l->n, l->n->loc };
-    Value *w = weight(&b, l), *c = node_in(l->n, 2) ? bias(&b, l, (double)(float)p->point[l->point].scale) : NULL;
-    if (!w || (node_in(l->n, 2) && !c))
+    Value *w = qdq_weight(&b, l), *c = qdq_bias(&b, l, &p->point[l->point]);
+    if (!w || (l->n->op == OP_conv && (node_in(l->n, 2) || l->shift) && !c))
         return false;
     node_set_input(l->n, 1, w);
-    if (c)
+    if (l->n->op == OP_matmul)
+        return !l->shift || insert_shift(m, l);
+    if (node_in(l->n, 2))
         node_set_input(l->n, 2, c);
+    else if (c) {
+        Node *old = l->n;
+        l->n = node_new(m->graph, old, OP_conv, 3, (Value *[]){ old->in[0].val, w, c }, old->attrs, -1, old->loc);
+        node_out(l->n)->name = node_out(old)->name;
+        value_replace(node_out(old), node_out(l->n));
+        for (int i = 0; i < p->npoints; i++)
+            if (p->point[i].v == node_out(old))
+                p->point[i].v = node_out(l->n);
+        node_erase(old);
+    }
     return true;
 }
 

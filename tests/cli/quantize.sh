@@ -21,15 +21,23 @@ printf '\005\002' | npy '(2,)' '|u1' >wrong.npy
 mkdir empty
 
 for method in minmax average percentile mse; do
-    expect 0 "" "$INGOT" quantize "$onnx" -o m.so --calibrate x.npy --scale 1/255 --method $method
+    expect 0 "" "$INGOT" quantize -q "$onnx" -o m.so --calibrate x.npy --scale 1/255 --method $method
     expect 0 "top-1 100.00 % (2 of 2)" "$INGOT_RUN" eval m.so --data x.npy --labels y.npy --scale 1/255
 done
-expect 0 "" "$INGOT" quantize "$onnx" -o p.so --calibrate x.npy --scale 1/255 --per-tensor --samples 1
+expect 0 "" "$INGOT" quantize -q "$onnx" -o p.so --calibrate x.npy --scale 1/255 --per-tensor --samples 1
 expect 0 "top-1 100.00 % (2 of 2)" "$INGOT_RUN" eval p.so --data x.npy --labels y.npy --scale 1/255
 
 expect 0 "" "$INGOT" compile "$onnx" -o c.so --calibrate x.npy --scale 1/255
 expect 0 "same" sh -c 'cmp c.so m.so && echo same'
 expect 2 "--calibrate DATA is missing" "$INGOT" quantize "$onnx" -o bad.so
+
+expect 0 "top-1 %                          100.00         100.00" "$INGOT" quantize "$onnx" -o q.onnx --calibrate x.npy --labels y.npy --scale 1/255 --json r.json --picture r.svg
+expect 0 '"top1": 100' cat r.json
+expect 0 "</svg>" cat r.svg
+expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval q.onnx --data x.npy --labels y.npy --scale 1/255
+expect 0 "0 of 4 layers stay f32" "$INGOT" quantize "$onnx" -o b.so --calibrate x.npy --labels y.npy --scale 1/255 --max-drop 0
+expect 2 "--max-drop needs --labels" "$INGOT" quantize "$onnx" -o bad.so --calibrate x.npy --max-drop 1
+expect 2 "--min-sqnr needs a number" "$INGOT" quantize "$onnx" -o bad.so --calibrate x.npy --min-sqnr good
 
 quantize() { "$INGOT" quantize "$onnx" -o bad.so --scale 1/255 "$@"; }
 expect 1 "nowhere.npy: No such file" quantize --calibrate nowhere.npy

@@ -16,6 +16,7 @@
 #include "npy.h"
 #include "pass.h"
 #include "quantize.h"
+#include "repair.h"
 #include "score.h"
 
 enum { SAMPLES = 8, C = 8, SIDE = 6 };
@@ -128,7 +129,7 @@ static void check_quantised(QuantizeOptions o, double least_sqnr)
     Net k = make_net(), plain = make_net();
     Score s;
     o.samples.path = write_samples();
-    assert_true(quantize_prepare(k.m) && quantize_module(k.m, &o));
+    assert_true(quantize_prepare(k.m) && quantize_module(k.m, &o, NULL));
     assert_true(graph_verify(k.m->graph));
     Samples *data = samples_open(describe_module(plain.m), &o.samples);
     assert_true(score_module(k.m, plain.m, data, NULL, &s));
@@ -151,8 +152,6 @@ static void test_methods(void **state)
         QuantizeOptions o = QUANTIZE_DEFAULT;
         o.method = method[i];
         check_quantised(o, i == 1 ? 24 : 40);
-        o.per_tensor = true;
-        check_quantised(o, i == 1 ? 24 : 38);
     }
 }
 
@@ -168,9 +167,86 @@ static void test_keep(void **state)
     o.keep.v[0] = "nobody";
     o.samples.path = write_samples();
     k.d->out = NULL;
-    assert_false(quantize_module(k.m, &o));
+    assert_false(quantize_module(k.m, &o, NULL));
     assert_non_null(strstr(k.d->first, "--keep nobody"));
     arena_free(k.a);
+    unlink(o.samples.path);
+}
+
+static double sqnr_of(QuantizeOptions o, Report *r)
+{
+    Net k = make_net();
+    o.samples.path = write_samples();
+    assert_true(quantize_prepare(k.m) && quantize_module(k.m, &o, r));
+    arena_free(k.a);
+    unlink(o.samples.path);
+    return distance_sqnr(&r->after.score.distance);
+}
+
+/* Each repair leaves the result at least as near; per tensor, where there is something to repair, nearer. */
+static void test_repair(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Report r = { .arena = a };
+    QuantizeOptions o = QUANTIZE_DEFAULT;
+    o.per_tensor = true;
+    double plain = sqnr_of(o, &r);
+    assert_true(r.nlayers == 3 && r.before.macs == r.after.macs && r.after.weight_bytes < r.before.weight_bytes);
+    assert_true(r.layer[0].sqnr > 20 && r.layer[0].sensitivity != r.layer[0].sensitivity);
+    o.adaround = true;
+    assert_true(sqnr_of(o, &r) > plain + 0.5);
+    o.adaround = false;
+    o.smoothquant = o.equalize = o.bias_correction = true;
+    assert_true(sqnr_of(o, &r) > plain - 1);
+    arena_free(a);
+}
+
+static int count_kept(const Report *r)
+{
+    int n = 0;
+    for (int i = 0; i < r->nlayers; i++)
+        n += strncmp(r->layer[i].decision, "int8", 4) != 0;
+    return n;
+}
+
+static void test_budget(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Report r = { .arena = a };
+    QuantizeOptions o = QUANTIZE_DEFAULT;
+    o.min_sqnr = "30";
+    assert_true(sqnr_of(o, &r) >= 30);
+    assert_int_equal(count_kept(&r), 0);
+    o.min_sqnr = "50";
+    assert_true(sqnr_of(o, &r) >= 50);
+    assert_in_range(count_kept(&r), 1, 2);
+    assert_non_null(strstr(r.notes, "stay f32"));
+    r.notes = NULL;
+    o.min_sqnr = NULL;
+    o.target = "riscv64";
+    sqnr_of(o, &r);
+    assert_int_equal(count_kept(&r), 3);        /* the guard: no instruction multiplies bytes faster than floats there */
+    assert_non_null(strstr(r.layer[0].decision, "slower"));
+    arena_free(a);
+}
+
+/* relu between two convolutions whose channels differ by far: the function stays, the ranges agree. */
+static void test_equalize(void **state)
+{
+    (void)state;
+    Net k = make_net(), plain = make_net();
+    Score s;
+    QuantizeOptions o = QUANTIZE_DEFAULT;
+    o.samples.path = write_samples();
+    Samples *data = samples_open(describe_module(plain.m), &o.samples);
+    assert_true(equalize(k.m) && smoothquant(k.m, data));
+    assert_true(score_module(k.m, plain.m, data, NULL, &s));
+    assert_true(distance_sqnr(&s.distance) > 100);
+    samples_close(data);
+    arena_free(k.a);
+    arena_free(plain.a);
     unlink(o.samples.path);
 }
 
@@ -212,6 +288,9 @@ int main(void)
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_equalize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

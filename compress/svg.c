@@ -1,0 +1,80 @@
+/* svg.c -- see svg.h. One line per layer:
+ *
+ *     name | ----[=====|======]--   seen (thin), grid (thick), each on a scale of its own, around 0 | bar: SQNR of the result | bar: of the model's results
+ */
+#include "svg.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "save.h"
+#include "tool.h"
+
+enum { LINE = 18, TOP = 40, NAME_WIDTH = 330, RANGE_X = 340, RANGE_WIDTH = 300, BAR_X = 660, BAR_WIDTH = 200, GAP = 20, FULL_DB = 60 };
+
+static void put_text(FILE *f, double x, double y, const char *s)
+{
+    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\">", x, y);
+    for (; *s; s++)
+        switch (*s) {
+        case '<': fputs("&lt;", f); break;
+        case '>': fputs("&gt;", f); break;
+        case '&': fputs("&amp;", f); break;
+        default: putc(*s, f);
+        }
+    fputs("</text>\n", f);
+}
+
+static void put_rect(FILE *f, double x, double y, double w, double h, const char *fill)
+{
+    fprintf(f, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", x, y, fmax(w, 0.5), h, fill);
+}
+
+static void put_range(FILE *f, double y, const ReportLayer *l, const Range *seen)
+{
+    double lo = fmin(fmin(seen->least, l->lo), 0), hi = fmax(fmax(seen->most, l->hi), 0), unit = hi > lo ? RANGE_WIDTH / (hi - lo) : 0;
+    char text[64];
+    put_rect(f, RANGE_X + (seen->least - lo) * unit, y - 5, (seen->most - seen->least) * unit, 2, "#888");
+    put_rect(f, RANGE_X + (l->lo - lo) * unit, y - 9, (l->hi - l->lo) * unit, 10, "#4a90d9");
+    put_rect(f, RANGE_X - lo * unit, y - 11, 1, 14, "#000");
+    snprintf(text, sizeof text, "%.3g to %.3g", l->lo, l->hi);
+    put_text(f, RANGE_X + 4, y, text);
+}
+
+static void put_bar(FILE *f, double x, double y, double db, const char *fill)
+{
+    char text[32];
+    if (db != db)
+        return;
+    put_rect(f, x, y - 9, BAR_WIDTH * fmin(fmax(db, 0), FULL_DB) / FULL_DB, 10, fill);
+    snprintf(text, sizeof text, isfinite(db) ? "%.1f dB" : "exact", db);
+    put_text(f, x + 4, y, text);
+}
+
+bool svg_ranges(const Report *r, const Range *range, const QdqPlan *p, const char *path)
+{
+    ingot_save save;
+    ingot_error err;
+    if (ingot_save_open(&save, path, &err))
+        return tool_fail("%s", err.text), false;
+    FILE *f = save.out;
+    int width = BAR_X + 2 * BAR_WIDTH + 2 * GAP, height = TOP + LINE * (r->nlayers + 1);
+    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"monospace\" font-size=\"10\">\n", width, height);
+    put_rect(f, 0, 0, width, height, "#fff");
+    put_text(f, 8, 20, "layer");
+    put_text(f, RANGE_X, 20, "operand: seen (grey), covered by the grid (blue)");
+    put_text(f, BAR_X, 20, "SQNR of the layer's result");
+    put_text(f, BAR_X + BAR_WIDTH + GAP, 20, "SQNR of the model's results, layer alone");
+    for (int i = 0; i < r->nlayers; i++) {
+        const ReportLayer *l = &r->layer[i];
+        double y = TOP + LINE * i + 10;
+        size_t n = strlen(l->name), room = NAME_WIDTH / 6;
+        put_text(f, 8, y, n > room ? l->name + n - room : l->name);
+        put_range(f, y, l, &range[p->layer[i].point]);
+        put_bar(f, BAR_X, y, l->sqnr, "#7cb36b");
+        put_bar(f, BAR_X + BAR_WIDTH + GAP, y, l->sensitivity, "#d9a441");
+    }
+    fputs("</svg>\n", f);
+    return !ingot_save_close(&save, true, &err) || (tool_fail("%s", err.text), false);
+}
