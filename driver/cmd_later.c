@@ -6,5 +6,4 @@ static int not_yet(char **argv)
     return tool_fail("'ingot %s' comes in a later version than " INGOT_VERSION, argv[0]);
 }
 
-int cmd_prune(int argc, char **argv) { (void)argc; return not_yet(argv); }
 int cmd_compress(int argc, char **argv) { (void)argc; return not_yet(argv); }

@@ -13,7 +13,7 @@ for command in compile quantize run bench eval verify profile inspect dump test 
 done
 expect 0 "x86_64" "$INGOT" targets
 expect 2 "one argument too many" "$INGOT" targets x
-for command in prune compress; do
+for command in compress; do
     expect 1 "comes in a later version" "$INGOT" $command a.onnx -o b.onnx
 done
 

@@ -1,0 +1,365 @@
+/* prune_repair.c -- see prune_repair.h.
+ *
+ * Least squares as in He, Zhang and Sun, Channel Pruning (2017): min |Y - X W|^2, Y the original's result before the activation function on the channels
+ * that stay, X the pruned network's input of the layer. Normal equations in float64, damped towards the weights as they are:
+ * (X^T X + d I) D = X^T (Y - X W), then W + D.
+ */
+#include "prune_repair.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "build.h"
+#include "linalg.h"
+#include "moments.h"
+#include "pass_util.h"
+
+static const char *const repair_names[] = { [REPAIR_NONE] = "none", [REPAIR_BIAS] = "bias", [REPAIR_BN] = "bn", [REPAIR_LSQ] = "lsq" };
+
+bool repair_from_name(const char *name, Repair *out)
+{
+    for (size_t i = 0; i < sizeof repair_names / sizeof *repair_names; i++)
+        if (!strcmp(repair_names[i], name)) {
+            *out = (Repair)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- layers ---- */
+
+typedef struct Layer {
+    Node *node;                     /* the product in the pruned graph */
+    Use *bias;                      /* where its bias is an operand (its own, or of an add behind it), NULL: it has none */
+    Value *result;                  /* with the bias, in the pruned graph */
+    Value *plain;                   /* the same in the original */
+    Value *target;                  /* in the original: plain, or the sum that a residual makes of it */
+    Value *other;                   /* in the pruned graph: what is added to make the target, NULL: nothing */
+    const AxisKeep *kept;           /* of the original's channels; NULL: all */
+    Rows rows;
+} Layer;
+
+static Value *mapped(const PtrMap *map, const Value *v) { return (Value *)ptrmap_get(map, v, 0); }
+
+/* The add that is v's only use, with its other operand; NULL: there is none. */
+static Node *added(const Value *v, int *other)
+{
+    Node *n = value_only_user(v);
+    if (!n || n->op != OP_add || !type_equal(&node_out(n)->type, &v->type))
+        return NULL;
+    *other = node_in(n, 0) == v;
+    return n;
+}
+
+static Use *own_bias(Node *n)
+{
+    return n->op == OP_conv && n->nin > 2 && value_constant(node_in(n, 2)) ? &n->in[2] : NULL;
+}
+
+static bool is_bias(const Value *v, int64_t channels)
+{
+    const Tensor *t = value_constant(v);
+    return t && t->count == channels && t->rank >= 1 && t->dim[t->rank - 1] == channels;
+}
+
+/* n: the product in the original graph. */
+static bool layer_of(const Node *n, const PtrMap *map, const Keeps *k, Layer *l)
+{
+    int other;
+    *l = (Layer){ .plain = &n->out[0] };
+    Value *here = mapped(map, l->plain);
+    if (!here || !rows_of(here->def, &l->rows))
+        return false;
+    l->node = here->def;
+    l->bias = own_bias(l->node);
+    Node *add = n->op == OP_matmul ? added(l->plain, &other) : NULL;
+    if (add && is_bias(node_in(add, other), l->plain->type.dim[l->plain->type.rank - 1]->k)) {
+        l->plain = node_out(add);
+        here = mapped(map, l->plain);
+        l->bias = &here->def->in[other];
+    }
+    l->result = here;
+    l->target = l->plain;
+    if ((add = added(l->plain, &other)) && !value_constant(node_in(add, other)) && node_in(add, other)->id < n->out[0].id &&
+        type_equal(&node_in(add, other)->type, &l->plain->type)) {
+        l->target = node_out(add);
+        l->other = mapped(map, node_in(add, other));
+    }
+    const AxisKeep *keep = keeps_of_value(k, l->plain);
+    l->kept = keep ? &keep[n->op == OP_conv ? 1 : l->plain->type.rank - 1] : NULL;
+    return true;
+}
+
+/* original[c]: the original's channel that is channel c of the pruned one. */
+static int64_t *channels_kept(Arena *a, const Layer *l)
+{
+    int64_t n = (int64_t)l->rows.nout * l->rows.ngroups, *c = ARENA_ARRAY(a, int64_t, n + 1);
+    if (!l->kept || !l->kept->keep) {
+        for (int64_t i = 0; i < n; i++)
+            c[i] = i;
+        return c;
+    }
+    for (int64_t i = 0, at = 0; i < l->kept->period; i++)
+        if (l->kept->keep[i])
+            c[at++] = i;
+    return c;
+}
+
+/* ---- new weights ---- */
+
+static void set_constant(Use *u, const Tensor *t)
+{
+    Node *n = u->user, *old = u->val->def;
+    Builder b = { n->graph->module, n->graph, n, old->loc };
+    Value *v = mk_tensor(&b, t);
+    v->name = u->val->name;
+    node_set_input(n, (int)(u - n->in), v);
+    if (!old->out[0].uses)
+        node_erase(old);
+}
+
+/* A dense copy, to be changed. */
+static Tensor *writable(Module *m, const Tensor *t)
+{
+    const Tensor *dense = tensor_dense(m->arena, t);
+    Tensor *w = tensor_new(m->arena, dense->dtype, dense->rank, dense->dim);
+    memcpy((void *)(uintptr_t)w->data, dense->data, tensor_bytes(dense));
+    return w;
+}
+
+static double weight_or_bias(const Layer *l, const Tensor *w, const Tensor *b, int g, int feature, int c)
+{
+    if (feature < l->rows.nfeatures)
+        return tensor_get_f64(w, rows_weight(&l->rows, g, feature, c));
+    return b ? tensor_get_f64(b, b->splat ? 0 : (int64_t)g * l->rows.nout + c) : 0;
+}
+
+/* d[n][nout] becomes the change of one group's weights. False: the equations have no solution. */
+static bool solve_group(Moments *mo, int g, int n, const double *w0, double damp, double *d)
+{
+    int nout = mo->rows.nout;
+    double *a = mo->gram[g];
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < nout; c++) {
+            double sum = mo->cross[g][i * nout + c];
+            for (int k = 0; k < n; k++)
+                sum -= a[(int64_t)i * mo->n + k] * w0[k * nout + c];
+            d[i * nout + c] = sum;
+        }
+    for (int i = 0; i < n && n < mo->n; i++)            /* without a bias: the last feature goes */
+        memmove(a + (int64_t)i * n, a + (int64_t)i * mo->n, sizeof *a * (size_t)n);
+    linalg_damp(a, n, damp);
+    if (!linalg_cholesky(a, n))
+        return false;
+    linalg_solve(a, n, d, nout);
+    return true;
+}
+
+static bool change_is_finite(const double *d, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(d[i]))
+            return false;
+    return true;
+}
+
+static void apply_solution(Module *m, const Layer *l, Moments *mo, double damp)
+{
+    Arena *a = arena_new();
+    const Tensor *w = value_constant(node_in(l->node, 1)), *b = l->bias ? value_constant(l->bias->val) : NULL;
+    Tensor *w2 = writable(m, w), *b2 = b ? writable(m, b) : NULL;
+    int nout = l->rows.nout, n = b ? mo->n : mo->n - 1;
+    double *w0 = ARENA_ARRAY(a, double, (size_t)mo->n * (size_t)nout), *d = ARENA_ARRAY(a, double, (size_t)mo->n * (size_t)nout);
+    for (int g = 0; g < l->rows.ngroups; g++) {
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < nout; c++)
+                w0[i * nout + c] = weight_or_bias(l, w, b, g, i, c);
+        if (!solve_group(mo, g, n, w0, damp, d) || !change_is_finite(d, (int64_t)n * nout))
+            continue;
+        for (int c = 0; c < nout; c++) {
+            for (int i = 0; i < l->rows.nfeatures; i++)
+                tensor_set_f64(w2, rows_weight(&l->rows, g, i, c), w0[i * nout + c] + d[i * nout + c]);
+            if (b2)
+                tensor_set_f64(b2, (int64_t)g * nout + c, w0[(n - 1) * nout + c] + d[(n - 1) * nout + c]);
+        }
+    }
+    set_constant(&l->node->in[1], w2);
+    if (b2)
+        set_constant(l->bias, b2);
+    arena_free(a);
+}
+
+/* ---- least squares ---- */
+
+typedef struct Wanted {
+    const Layer *l;
+    const Tensor *target, *other;
+    const int64_t *channel;
+} Wanted;
+
+static double wanted_result(void *ctx, int64_t row, int64_t c)
+{
+    const Wanted *w = ctx;
+    return rows_result(&w->l->rows, w->target, row, w->channel[c]) - (w->other ? rows_result(&w->l->rows, w->other, row, c) : 0);
+}
+
+typedef struct Runs {               /* both networks on the same samples */
+    Samples *samples;
+    Observer *original, *pruned;
+    int target;                     /* tap of the original */
+    int64_t rows;                   /* per run */
+} Runs;
+
+/* The taps of both networks for the samples from i on; NULL after a sentence. */
+static bool run_both(const Runs *r, int64_t i, const Tensor *const **original, const Tensor *const **pruned)
+{
+    const ingot_tensor *in = samples_inputs(r->samples, i);
+    *original = in ? observer_run(r->original, in) : NULL;
+    *pruned = *original ? observer_run(r->pruned, in) : NULL;
+    return *pruned != NULL;
+}
+
+static bool fit_layer(Module *m, const Layer *l, const Runs *r, double damp)
+{
+    Arena *a = arena_new();
+    Moments mo;
+    Wanted w = { .l = l, .channel = channels_kept(a, l) };
+    bool ok = true, small = moments_new(a, &l->rows, true, &mo);
+    for (int64_t i = 0; small && ok && i < samples_count(r->samples); i += samples_batch(r->samples)) {
+        const Tensor *const *x, *const *y;
+        if (!(ok = run_both(r, i, &y, &x)))
+            break;
+        w.target = y[r->target];
+        w.other = l->other ? x[1] : NULL;
+        moments_add(&mo, x[0], w.target, r->rows, (uint64_t)i + 1, wanted_result, &w);
+    }
+    if (ok && small) {
+        moments_finish(&mo);
+        apply_solution(m, l, &mo, damp);
+    } else if (ok) {
+        diag_warn(m->diag, l->node->loc, "too wide to be repaired by least squares: its weights stay as they are");
+    }
+    arena_free(a);
+    return ok;
+}
+
+/* ---- mean and variance ---- */
+
+typedef struct Stat {
+    double sum, squares;
+    int64_t n;
+} Stat;
+
+/* stat[c] of the channels that `channel` lists (NULL: all in order). */
+static void add_stats(Stat *stat, const Layer *l, const Tensor *y, const int64_t *channel, int64_t n)
+{
+    for (int64_t row = 0, rows = rows_count(&l->rows, y); row < rows; row++)
+        for (int64_t c = 0; c < n; c++) {
+            double v = rows_result(&l->rows, y, row, channel ? channel[c] : c);
+            stat[c].sum += v;
+            stat[c].squares += v * v;
+            stat[c].n++;
+        }
+}
+
+static double mean_of(const Stat *s) { return s->sum / (double)s->n; }
+static double deviation_of(const Stat *s) { return sqrt(fmax(0, s->squares / (double)s->n - mean_of(s) * mean_of(s))); }
+
+static void apply_stats(Module *m, const Layer *l, const Stat *want, const Stat *have, bool scale)
+{
+    const Tensor *w = value_constant(node_in(l->node, 1)), *b = value_constant(l->bias->val);
+    Tensor *w2 = writable(m, w), *b2 = writable(m, b);
+    for (int g = 0; g < l->rows.ngroups; g++)
+        for (int c = 0; c < l->rows.nout; c++) {
+            int64_t at = (int64_t)g * l->rows.nout + c;
+            double deviation = deviation_of(&have[at]), k = scale && deviation > 1e-12 ? deviation_of(&want[at]) / deviation : 1;
+            for (int i = 0; i < l->rows.nfeatures; i++)
+                tensor_set_f64(w2, rows_weight(&l->rows, g, i, c), k * tensor_get_f64(w, rows_weight(&l->rows, g, i, c)));
+            tensor_set_f64(b2, at, k * (weight_or_bias(l, w, b, g, l->rows.nfeatures, c) - mean_of(&have[at])) + mean_of(&want[at]));
+        }
+    set_constant(&l->node->in[1], w2);
+    set_constant(l->bias, b2);
+}
+
+static bool match_layer(Module *m, const Layer *l, const Runs *r, bool scale)
+{
+    Arena *a = arena_new();
+    int64_t n = (int64_t)l->rows.nout * l->rows.ngroups, *channel = channels_kept(a, l);
+    Stat *want = ARENA_ARRAY(a, Stat, n), *have = ARENA_ARRAY(a, Stat, n);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < samples_count(r->samples); i += samples_batch(r->samples)) {
+        const Tensor *const *x, *const *y;
+        if (!(ok = run_both(r, i, &y, &x)))
+            break;
+        add_stats(want, l, y[r->target], channel, n);
+        add_stats(have, l, x[0], NULL, n);
+    }
+    if (ok)
+        apply_stats(m, l, want, have, scale);
+    arena_free(a);
+    return ok;
+}
+
+/* ---- all layers ---- */
+
+static Observer *observe_graph(const Module *m, Graph *g, Value *const *taps, int n)
+{
+    Module own = *m;
+    own.graph = g;
+    return observer_open(&own, taps, n);
+}
+
+static bool repair_layer(Module *m, Graph *pruned, const Layer *l, Runs *r, const RepairOptions *o)
+{
+    bool lsq = o->how == REPAIR_LSQ;
+    Value *taps[2] = { lsq ? node_in(l->node, 0) : l->result, l->other };
+    if (!lsq && !l->bias)
+        return true;
+    r->pruned = observe_graph(m, pruned, taps, lsq && l->other ? 2 : 1);
+    bool ok = r->pruned && (lsq ? fit_layer(m, l, r, o->damp) : match_layer(m, l, r, o->how == REPAIR_BN));
+    observer_close(r->pruned);
+    return ok;
+}
+
+/* Whether something was removed before or in this product: of its result, or of what it reads. */
+static bool is_changed(const Keeps *k, const Node *n)
+{
+    return keeps_of_value(k, &n->out[0]) || keeps_of_operand(k, n, 0) || keeps_of_operand(k, n, 1);
+}
+
+static int find_layers(Graph *original, const PtrMap *map, const Keeps *k, Layer *layer)
+{
+    int n = 0;
+    bool changed = false;
+    FOR_EACH_NODE(p, original) {
+        if ((p->op != OP_conv && p->op != OP_matmul) || !layer_of(p, map, k, &layer[n]))
+            continue;
+        bool first = !changed;
+        changed |= is_changed(k, p);
+        n += changed && !(first && !keeps_of_operand(k, p, 0));         /* the first sees what the original sees */
+    }
+    return n;
+}
+
+bool repair_graph(Module *m, Graph *original, Graph *pruned, const PtrMap *map, const Keeps *k, Samples *s, const RepairOptions *o)
+{
+    Arena *a = arena_new();
+    graph_renumber(original);
+    int nodes = graph_count_nodes(original);
+    Layer *layer = ARENA_ARRAY(a, Layer, nodes + 1);
+    int n = find_layers(original, map, k, layer);
+    Value **taps = ARENA_ARRAY(a, Value *, n + 1);
+    for (int i = 0; i < n; i++)
+        taps[i] = o->how == REPAIR_LSQ ? layer[i].target : layer[i].plain;
+    int64_t runs = (samples_count(s) + samples_batch(s) - 1) / samples_batch(s);
+    Runs r = { .samples = s, .rows = (o->rows + runs - 1) / runs };
+    bool ok = !n || (r.original = observe_graph(m, original, taps, n)) != NULL;
+    for (int i = 0; ok && i < n; i++) {
+        r.target = i;
+        ok = repair_layer(m, pruned, &layer[i], &r, o);
+    }
+    observer_close(r.original);
+    graph_renumber(pruned);
+    arena_free(a);
+    return ok;
+}

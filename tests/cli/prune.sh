@@ -1,0 +1,50 @@
+# prune.sh -- ingot prune on the digits' network: half of its channels go, what is left is what masking them gives, and runs; and what is refused.
+. "$SOURCE_DIR/tests/cli/expect.shlib"
+digits=$SOURCE_DIR/examples/digits
+onnx=$digits/mnist-cnn-bn.onnx
+cd "$work" || exit 1
+
+npy() {
+    printf '\223NUMPY\001\000v\000'
+    printf "%-117s\n" "{'descr': '$2', 'fortran_order': False, 'shape': $1, }"
+    cat
+}
+pixels() { tail -c 784 "$digits/$1.pgm"; }
+{ pixels five; pixels two; } | npy '(2, 1, 28, 28)' '|u1' >x.npy
+printf '\005\002' | npy '(2,)' '|u1' >y.npy
+
+prune() { "$INGOT" prune "$onnx" "$@"; }
+expect 0 "multiply-adds" prune -o half.onnx --sparsity 0.5
+expect 0 "" prune -o half.so --sparsity 0.5
+expect 0 "" "$INGOT" compile half.onnx -o again.so
+expect 0 "" "$INGOT_RUN" run half.so --output one
+expect 0 "" "$INGOT_RUN" run again.so --output two
+expect 0 "" prune -o masked.so --sparsity 0.5 --mask
+expect 0 "" "$INGOT_RUN" run masked.so --output three
+expect 0 "" prune -o mended.so --sparsity 0.25 --calibrate x.npy --scale 1/255 --importance reconstruction
+expect 0 "2 of 2" "$INGOT_RUN" eval mended.so --data x.npy --labels y.npy --scale 1/255
+expect 0 "" prune -o m.irt --macs 0.6 --scope global --importance l2 --steps 2
+expect 0 "" prune -o b.irt --bytes 0.6 --importance fpgm
+
+expect 1 "cannot be met" prune -o bad.onnx --macs 1e-9
+expect 2 "something has to stay" prune -o bad.onnx --sparsity 1
+expect 2 "is missing" prune -o bad.onnx
+expect 2 "not several" prune -o bad.onnx --macs 0.5 --sparsity 0.5
+expect 2 "must be a number" prune -o bad.onnx --macs half
+expect 2 "must be one of" prune -o bad.onnx --sparsity 0.5 --importance size
+expect 2 "needs --calibrate" prune -o bad.onnx --sparsity 0.5 --importance activation
+expect 2 "ends in none of" prune -o bad.exe --sparsity 0.5
+expect 1 "no node or tensor named 'nobody'" prune -o bad.onnx --sparsity 0.5 --keep nobody
+expect 1 "there are no attention heads" prune -o bad.onnx --sparsity 0.5 --unit heads
+cat >none.irt <<'END'
+module "m"
+
+graph typed {
+  %0 = input() : f32[4] "x"
+  %1 = relu(%0) : f32[4]
+  return(%1) {names=["r"]}
+}
+END
+expect 1 "nothing can be pruned" "$INGOT" prune none.irt -o bad.onnx --sparsity 0.5
+absent bad.onnx
+finish
