@@ -52,7 +52,7 @@ const kernels = {
 };
 
 // Without the rules: they would compute a weight that is one number repeated only once.
-const passes = ['--passes', 'layout,explicit_pad,fuse,plan'];
+const passes = ['--passes', 'layout,algorithm,explicit_pad,fuse,plan'];
 
 const moduleText = body => `module "kernel"\n\ngraph typed {\n${body}\n  return(%2) {names=["y"]}\n}\n`;
 

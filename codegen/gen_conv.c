@@ -1,11 +1,11 @@
 /* gen_conv.c -- convolution, channels last, as tiles of (output pixels of one row) x (output channels).
  *
  * The input pixels under a filter row lie side by side in memory, so the sum over (kw, c) is one run of KW*C elements against packed weights; a tile
- * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Winograd's method and
- * depthwise convolution have files of their own. Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
+ * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. A unit of work is (group, band of lines, panels,
+ * line, block of pixels). Winograd's method and depthwise convolution have files of their own. Everything else (pads, channels
+ * first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
 #include "int8.h"
-#include "low_bit_code.h"
 #include "low_bit_code.h"
 
 static int64_t at_axis(IntVec v, int naxes, int axis, int64_t otherwise)
@@ -112,27 +112,40 @@ static void conv_columns(Contract *c, const Conv *k, Tile at, LLVMValueRef col, 
     contract_block(c, at, row_end);
 }
 
-/* Where a tile of this unit starts. part: group, panel group, then image (and row) and block of pixels. */
-static Tile conv_tile(Contract *c, const Conv *k, const LLVMValueRef *part, LLVMValueRef col, Dim run)
+/* Where a tile of this unit starts. part: group, band, panel group, line of the band, block of pixels. */
+static Tile conv_tile(Contract *c, const Conv *k, const LLVMValueRef *part, LLVMValueRef line, LLVMValueRef col, Dim run)
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
     int64_t panels = (k->cout + CG_LANES - 1) / CG_LANES;
-    Tile at = { .row = LLVMBuildMul(cg->b, part[4], cg_i64(cg, c->shape.rows), "") };
+    LLVMValueRef block = k->pointwise ? line : part[4], at_line[2];
+    Tile at = { .row = LLVMBuildMul(cg->b, block, cg_i64(cg, c->shape.rows), "") };
     LLVMValueRef first_col = LLVMBuildMul(cg->b, part[0], cg_i64(cg, k->cout), "");
-    LLVMValueRef line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[2], group_dim(g, k->oh), ""), part[3], "");
     if (k->pointwise)
         line = cg_i64(cg, 0);
+    split_index(g, line, 2, (Dim[]){ k->n, k->oh }, at_line);
     at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, line, group_dim(g, run), ""), at.row, "");
     at.col = LLVMBuildAdd(cg->b, first_col, col, "");
-    LLVMValueRef first = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], cg_i64(cg, panels), ""), LLVMBuildMul(cg->b, part[1], cg_i64(cg, c->shape.panels), ""), "");
+    LLVMValueRef first = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], cg_i64(cg, panels), ""), LLVMBuildMul(cg->b, part[2], cg_i64(cg, c->shape.panels), ""), "");
     at.b_start = LLVMBuildNSWMul(cg->b, first, c->panel_step, "");
-    LLVMValueRef in_line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[2], group_dim(g, k->h), ""), LLVMBuildMul(cg->b, part[3], cg_i64(cg, k->sh), ""), "");
-    if (k->pointwise)
-        in_line = cg_i64(cg, 0);
+    LLVMValueRef in_line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, at_line[0], group_dim(g, k->h), ""), LLVMBuildMul(cg->b, at_line[1], cg_i64(cg, k->sh), ""), "");
     LLVMValueRef pixels = LLVMBuildNSWMul(cg->b, in_line, group_dim(g, k->w), "");
     at.a_start = LLVMBuildAdd(cg->b, LLVMBuildNSWMul(cg->b, pixels, group_dim(g, k->c), ""), LLVMBuildMul(cg->b, part[0], cg_i64(cg, k->cin), ""), "");
     return at;
+}
+
+/* Lines that all panels pass over before the next lines are begun. Usually all: prefetchers bring a's rows in time. Where filters skip pixels, they bring
+ * what is skipped, and what is read falls into half of the cache's sets: then as many as stay in the second-level cache. */
+static Dim band_lines(Codegen *cg, const Conv *k, Dim lines)
+{
+    enum { BAND = 256 << 10, NO_BAND = 512 << 10 };     /* bytes */
+    Dim pixels = dim_mul(cg->m->dims, lines, k->ow);
+    bool skips = k->kh < k->sh && k->kw < k->sw;
+    int64_t bytes = skips && dim_is_const(pixels) ? pixels->k * k->cin * k->groups * 4 : 0;
+    if (bytes <= NO_BAND)
+        return lines;
+    int64_t bands = (bytes + BAND - 1) / BAND;
+    return dim_const(cg->m->dims, (lines->k + bands - 1) / bands);
 }
 
 static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
@@ -154,8 +167,9 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     contract_open(&c);
     int64_t step = c.shape.panels * CG_LANES;
     Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows));
-    Dim parts[5] = { dim_const(dims, k.groups), dim_const(dims, (k.cout + step - 1) / step), k.pointwise ? one : k.n, k.pointwise ? one : k.oh, blocks };
-    Dim row_tiles = dim_mul(dims, parts[2], dim_mul(dims, parts[3], blocks));
+    Dim lines = k.pointwise ? blocks : dim_mul(dims, k.n, k.oh), band = band_lines(cg, &k, lines);
+    Dim parts[5] = { dim_const(dims, k.groups), dim_ceil_div(dims, lines, band), dim_const(dims, (k.cout + step - 1) / step), band, k.pointwise ? one : blocks };
+    Dim row_tiles = dim_mul(dims, band, parts[4]);
     c.panel_rows = k.kh * k.kw * k.cin;
     c.row_tiles = dim_is_const(row_tiles) ? row_tiles->k : 0;
     work->units = one;
@@ -166,12 +180,21 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     LowBitCache unpacked = low_bit_cache_open(g, &c);
     Loop l = loop_begin(cg, begin, end, 1, "unit");
     split_index(g, l.index, 5, parts, part);
-    LLVMValueRef col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "");
-    Tile at = conv_tile(&c, &k, part, col, run);
-    LLVMValueRef panel = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c.shape.panels), "");
+    LLVMValueRef col = LLVMBuildMul(cg->b, part[2], cg_i64(cg, step), "");
+    LLVMValueRef line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[1], group_dim(g, band), ""), part[3], "");
+    Tile at = conv_tile(&c, &k, part, line, col, run);
+    LLVMValueRef panel = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c.shape.panels), "");
     low_bit_cache_fill(g, &unpacked, &at, LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], panels, ""), panel, ""), LLVMBuildSub(cg->b, panels, panel, ""));
-    at.number = linear_offset(g, 3, parts + 2, part + 2);
+    at.number = linear_offset(g, 2, parts + 3, part + 3);
+    bool rest = band != lines && lines->k % band->k;        /* the last band has fewer lines */
+    Branch b = { NULL, NULL };
+    if (rest)
+        b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLT, line, group_dim(g, lines), ""));
     conv_columns(&c, &k, at, col, group_dim(g, run));
+    if (rest) {
+        branch_else(cg, &b);
+        branch_end(cg, &b);
+    }
     loop_end(cg, &l);
     low_bit_cache_close(g, &unpacked);
     g->space = NULL;

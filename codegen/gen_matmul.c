@@ -1,8 +1,12 @@
 /* gen_matmul.c -- batched matrix product with an elementwise epilogue. Units: (batch, group of panels, block of rows), rows innermost, so that
  * neighbouring units share the same columns of b. Where b has no batch, all rows of a are one long matrix.
+ *
+ * With the attribute pack, a unit that comes to new columns copies them into scratch, panel by panel, and the units after it read the copy: where the rows
+ * of b lie a power of two apart, their columns would fall into few sets of the first-level cache.
  */
 #include "int8.h"
 #include "low_bit_code.h"
+#include "scratch.h"
 
 typedef struct Matmul {
     const Type *a, *b, *y;
@@ -85,6 +89,64 @@ static void matmul_columns(Contract *c, const Matmul *m, Tile at, LLVMValueRef r
     branch_end(cg, &b);
 }
 
+/* ---- columns of b, packed as they are needed ---- */
+
+typedef struct Packing {
+    Elements plain;                 /* b as it lies in memory */
+    LLVMValueRef ready;             /* variable: which set of panels the scratch holds, -1: none */
+    LLVMValueRef slot;
+    int panels;                     /* of a set: several units' columns, so that a row of b is read in longer pieces */
+} Packing;
+
+/* From here on the tile reads this thread's scratch. */
+static Packing packing_open(Contract *c, const Matmul *m)
+{
+    Group *g = c->g;
+    Codegen *cg = g->cg;
+    Packing p = { .plain = c->b, .slot = slot_claim(g, PACK_SLOTS), .ready = cg_variable(cg, cg_i64(cg, -1)),
+                  .panels = PACK_PANELS / c->shape.panels * c->shape.panels };
+    LLVMValueRef elements = LLVMBuildMul(cg->b, group_dim(g, m->K), cg_i64(cg, PACK_PANELS * PACK_LANES), "");
+    c->b.ptr = cg_gep(cg, g->scratch, c->b.type, LLVMBuildMul(cg->b, p.slot, elements, ""));
+    c->panel_step = LLVMBuildMul(cg->b, group_dim(g, m->K), cg_i64(cg, CG_LANES), "");
+    c->k_step = cg_i64(cg, CG_LANES);
+    return p;
+}
+
+/* A set of panels, zeros behind the last column. from: elements of b before the matrix. */
+static void pack_columns(Contract *c, const Matmul *m, const Packing *p, LLVMValueRef from, LLVMValueRef col)
+{
+    Codegen *cg = c->g->cg;
+    LLVMValueRef cols = group_dim(c->g, m->N), left = LLVMBuildSub(cg->b, cols, col, ""), mask[PACK_PANELS];
+    for (int q = 0; q < p->panels; q++)
+        mask[q] = lane_mask(cg, LLVMBuildSub(cg->b, left, cg_i64(cg, q * CG_LANES), ""));
+    Loop k = loop_begin(cg, cg_i64(cg, 0), group_dim(c->g, m->K), 1, "pack");
+    LLVMValueRef row = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, from, col, ""), LLVMBuildNSWMul(cg->b, k.index, cols, ""), "");
+    for (int q = 0; q < p->panels; q++) {
+        LLVMValueRef v = elements_load(cg, &p->plain, LLVMBuildNSWAdd(cg->b, row, cg_i64(cg, q * CG_LANES), ""), CG_LANES, mask[q]);
+        LLVMValueRef to = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, c->panel_step, cg_i64(cg, q), ""), LLVMBuildNSWMul(cg->b, k.index, c->k_step, ""), "");
+        elements_store(cg, &c->b, v, to, CG_LANES, NULL);
+    }
+    loop_end(cg, &k);
+}
+
+/* Sees to it that the scratch holds the unit's columns; returns its elements before them. batch, group: of the unit; matrix: elements of b before its
+ * matrix, which has `groups` groups of columns. */
+static LLVMValueRef packed_start(Contract *c, const Matmul *m, const Packing *p, LLVMValueRef batch, LLVMValueRef group, Dim groups, LLVMValueRef matrix)
+{
+    Codegen *cg = c->g->cg;
+    LLVMValueRef per_set = cg_i64(cg, p->panels / c->shape.panels);
+    LLVMValueRef set = LLVMBuildUDiv(cg->b, group, per_set, ""), within = LLVMBuildURem(cg->b, group, per_set, "");
+    LLVMValueRef number = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, batch, group_dim(c->g, groups), ""), set, "");
+    Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntNE, number, cg_get(cg, p->ready), ""));
+    pack_columns(c, m, p, matrix, LLVMBuildMul(cg->b, set, cg_i64(cg, p->panels * CG_LANES), ""));
+    cg_set(cg, p->ready, number);
+    branch_else(cg, &b);
+    branch_end(cg, &b);
+    return LLVMBuildNSWMul(cg->b, LLVMBuildMul(cg->b, within, cg_i64(cg, c->shape.panels), ""), c->panel_step, "");
+}
+
+/* ---- units ---- */
+
 static bool known_few(const Group *g)
 {
     return g->weights && low_bit_few_rows(g->anchor);
@@ -102,7 +164,8 @@ static TileShape matmul_shape(const Group *g, const Matmul *m)
 }
 
 /* Where the units are: rows innermost. */
-static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, const LowBitCache *unpacked)
+static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, const LowBitCache *unpacked,
+                         const Packing *packing)
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
@@ -116,7 +179,8 @@ static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMV
     at.a_start = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->a, m->y, part[0], dim_mul(dims, m->M, m->K));
     LLVMValueRef matrix = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->b, m->y, part[0], c->packed ? dim_mul(dims, panels, m->panel) : dim_mul(dims, m->K, m->N));
     LLVMValueRef first = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c->shape.panels), "");
-    at.b_start = LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
+    at.b_start = packing ? packed_start(c, m, packing, part[0], part[1], parts[1], matrix)
+                         : LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
     if (unpacked)
         low_bit_cache_fill(g, unpacked, &at, first, LLVMBuildSub(cg->b, group_dim(g, panels), first, ""));
     at.number = part[2];
@@ -133,13 +197,13 @@ static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMVa
     few.panel_step = cg_i64(cg, low_bit_of(few.g)->panel_bytes);
     few.shape.rows = few.shape.rows < LOW_BIT_DIRECT ? few.shape.rows : LOW_BIT_DIRECT;
     few.sum = low_bit_sum;
-    matmul_units(&few, m, begin, end, parts, NULL);
+    matmul_units(&few, m, begin, end, parts, NULL, NULL);
 }
 
 static void matmul_many(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
 {
     LowBitCache unpacked = low_bit_cache_open(c.g, &c);
-    matmul_units(&c, m, begin, end, parts, &unpacked);
+    matmul_units(&c, m, begin, end, parts, &unpacked, NULL);
     low_bit_cache_close(c.g, &unpacked);
 }
 
@@ -159,6 +223,13 @@ static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begi
         matmul_many(*c, m, begin, end, parts);
         branch_end(cg, &b);
     }
+}
+
+static void matmul_packing(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+{
+    Packing packing = packing_open(&c, m);
+    matmul_units(&c, m, begin, end, parts, NULL, &packing);
+    slot_release(c.g, packing.slot);
 }
 
 bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
@@ -187,8 +258,10 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     Dim parts[3] = { m.batch, groups, blocks };
     if (g->weights)
         matmul_low_bit(&c, &m, begin, end, parts);
+    else if (NODE_ATTR(g->anchor, matmul)->pack && !c.packed && c.shape.panels <= PACK_PANELS)
+        matmul_packing(c, &m, begin, end, parts);
     else
-        matmul_units(&c, &m, begin, end, parts, NULL);
+        matmul_units(&c, &m, begin, end, parts, NULL, NULL);
     g->space = NULL;
     return true;
 }

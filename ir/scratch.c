@@ -132,6 +132,16 @@ static Dim scratch_conv(Module *m, const Node *n)
     return dim_const(m->dims, p.slots * winograd_slot_bytes(&p, type_in(n, 1)->dim[1]->k));
 }
 
+/* The panels of operand 1 that a thread is at, for every thread: gen_matmul.c. */
+static Dim scratch_matmul(Module *m, const Node *n)
+{
+    const Type *b = type_in(n, 1);
+    if (!NODE_ATTR(n, matmul)->pack || low_bit_weights(n))
+        return scratch_low_bit(m, n);
+    int64_t row = PACK_SLOTS * PACK_PANELS * PACK_LANES * (int64_t)dtype_bytes(b->dtype);
+    return dim_mulk(m->dims, b->dim[b->rank - 2], row);
+}
+
 /* That of its anchor: the other nodes inside need none. */
 static Dim scratch_fused(Module *m, const Node *n)
 {
@@ -162,8 +172,8 @@ static Dim scratch_str_match(Module *m, const Node *n)
 
 static ScratchFn *const scratch_table[OP_count] = {
     [OP_conv] = scratch_conv,
-    [OP_matmul] = scratch_low_bit,
     [OP_fused] = scratch_fused,
+    [OP_matmul] = scratch_matmul,
     [OP_topk] = scratch_topk,
     [OP_str_match] = scratch_str_match,
     [OP_str_find] = scratch_str_find,

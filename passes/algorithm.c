@@ -1,4 +1,5 @@
-/* algorithm.c -- how each convolution is computed: directly, or by Winograd's method with which tile and in which blocks.
+/* algorithm.c -- how each convolution is computed: directly, or by Winograd's method with which tile and in which blocks; and whether a product of two
+ * computed matrices copies the second into panels first.
  *
  *   %1 = conv(%0, %w) {pads=[1,1,1,1], channels_last=true}  ->  %1 = conv(%0, %w) {pads=[1,1,1,1], channels_last=true, winograd=[4,28,4,16]}
  *
@@ -13,6 +14,7 @@
  */
 #include "build.h"
 #include "choice.h"
+#include "low_bit_product.h"
 #include "pass_util.h"
 #include "winograd.h"
 
@@ -213,6 +215,37 @@ static bool choose(Module *m, Node *n)
     return true;
 }
 
+/* ---- matrix products ---- */
+
+/* A panel is one line of every row of b, read once per tile of rows. It stays in the first-level cache, unless the rows lie so far apart that their lines
+ * fall into few of its sets. With vectors as wide as a line, tiles are so large that a tile's lines come in time from the second level. */
+static bool packing_pays(const Module *m, const Node *n)
+{
+    enum { SETS = 64, WAYS = 8, LINE = 64, LEAST_ROWS = 64 };
+    const Type *a = &node_in(n, 0)->type, *b = &node_in(n, 1)->type;
+    Dim rows = a->dim[a->rank - 2], inner = b->dim[b->rank - 2], cols = b->dim[b->rank - 1];
+    bool fixed = dim_is_const(rows) && dim_is_const(inner) && dim_is_const(cols);
+    if (!fixed || value_constant(node_in(n, 1)) || low_bit_weights(n) || !dtype_is_float(b->dtype) || m->vector_bytes >= LINE)
+        return false;
+    int64_t bytes = cols->k * dtype_bytes(b->dtype), sets = SETS;
+    for (int64_t apart = bytes / LINE; sets > 1 && apart % 2 == 0; apart /= 2)
+        sets /= 2;
+    return bytes && bytes % LINE == 0 && rows->k >= LEAST_ROWS && sets < SETS && inner->k > sets * WAYS;
+}
+
+static bool choose_packing(Module *m, Node *n)
+{
+    if (NODE_ATTR(n, matmul)->pack || !packing_pays(m, n) || !rewrite_allowed(m, "pack", n))
+        return true;
+    Builder b = { m, n->graph, n, n->loc };
+    Value *r = mk_matmul(&b, IN(n->in[0].val, n->in[1].val), (Attr_matmul){ .pack = true });
+    if (!r)
+        return false;
+    value_replace(node_out(n), r);
+    node_erase(n);
+    return true;
+}
+
 static bool choose_all(Module *m, Graph *g)
 {
     FOR_EACH_NODE_SAFE(n, g) {
@@ -220,7 +253,7 @@ static bool choose_all(Module *m, Graph *g)
         for (int i = node_bodies(n, body); i-- > 0;)
             if (!choose_all(m, body[i]))
                 return false;
-        if (n->op == OP_conv && !choose(m, n))
+        if ((n->op == OP_conv && !choose(m, n)) || (n->op == OP_matmul && !choose_packing(m, n)))
             return false;
     }
     return true;
