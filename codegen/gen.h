@@ -45,11 +45,12 @@ typedef struct Group {
     const Node *anchor;             /* the contraction, reduction or pooling inside, or NULL; of attention the last matmul ... */
     const Node *weights;            /* the dequantize_blocks that gives the anchor its weights, or NULL (low_bit_product.h) */
     const Node *scores, *softmax;   /* ... and then these are the other two, else NULL */
+    const Node *pool;               /* of 2x2 pixels behind Winograd's convolution and its epilogue (winograd_takes_pool), else NULL */
     bool rows;                      /* computed row by row (gen_rows.c): other reductions over the same axis may follow the anchor */
     int noperand;
     Value *operand[MAX_OPERANDS];   /* outer values, as owner's operands */
     Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
-    Value *result;                  /* inner value that is stored (a bare node: its result) */
+    Value *result;                  /* inner value that is stored, or pooled and then stored (a bare node: its result) */
     bool elementwise;               /* apart from the anchor, only EW, cast, bitcast */
     bool computes;                  /* some of these */
     const struct Beats *beats;      /* set by the generator of a kernel that has them, else NULL */
@@ -238,6 +239,8 @@ struct Tile {
 void contract_open(Contract *c);
 /* All columns [col, col + panels*16) for the rows [row, row_end) of one run, as many tiles as it takes (at most shape.rows rows). */
 void contract_block(Contract *c, Tile at, LLVMValueRef row_end);
+/* CG_LANES neighbouring columns of one row of the result, by the epilogue. */
+LLVMValueRef contract_value(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRef col, LLVMValueRef mask);
 /* Epilogue and store of CG_LANES neighbouring columns of one row of the result. */
 void contract_store(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRef col, LLVMValueRef mask);
 /* acc += a[row][k] * b[k][col] for k in [0, length): a_offset and b_offset in elements, added to the tile's own place. */

@@ -72,6 +72,8 @@ bool pool_compares_bits(const Node *owner)
     if (!pool || strcmp(NODE_ATTR(pool, pool)->kind, "max") || formula_compute_type(node_out(pool)->type.dtype) != DT_f32)
         return false;
     const Value *x = node_in(pool, 0);
+    if (owner != pool && x->def->op != OP_input)
+        return false;
     return is_positive(owner == pool ? x : node_in(owner, (int)NODE_ATTR(x->def, input)->index), 6);
 }
 

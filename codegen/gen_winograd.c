@@ -4,7 +4,8 @@
  *
  *     input --Bt d B--> v [n*n][tiles][C]         once per block: each tile's n x n pixels, 16 channels at a time
  *     v x weights ----> p [n*n][tiles][panels*16] n*n matrix products by the register tiles of tile.c
- *     p --At p A------> result                    m x m pixels of 16 channels at a time, through the epilogue
+ *     p --At p A------> result                    m x m pixels of 16 channels at a time, through the epilogue, and if the group has a pool, the largest
+ *                                                 of each 2 x 2 of them
  *
  * v and p stay in the second-level cache. Pixels outside the image are zeros: a tile that touches the edge is loaded with clamped coordinates and
  * selects. The last block's missing tiles repeat the last tile; what they give is not stored.
@@ -24,6 +25,7 @@ typedef struct Transform {
     Elements x, v, p;               /* input; this unit's scratch: transformed tiles, products */
     int64_t v_row, p_row;           /* elements between tiles */
     Dim down, across, total;        /* tiles per column and row of an image, and of all images */
+    Reducer largest;                /* of a group with a pool */
     LLVMValueRef live, rows;        /* tiles of this block, and rows of the products that have them */
 } Transform;
 
@@ -149,27 +151,29 @@ typedef struct Step {               /* one tile, 16 channels of it */
 } Step;
 
 typedef void ColumnFn(Step *s, LLVMValueRef j, LLVMValueRef *in);           /* loads column j */
-typedef void RowFn(Step *s, LLVMValueRef i, LLVMValueRef *out);             /* takes row i of the result */
+typedef void RowFn(Step *s, LLVMValueRef i, LLVMValueRef *out);             /* takes row i of the result, and those that come with it */
 
 /* from x from values become to x to: the columns, then the rows. What lies between is on the stack, in the first-level cache: it is more than the
- * registers hold, and loops keep LLVM from scheduling all of it at once. */
-static void transform_both(Step *s, AxisFn *f, int from, int to, ColumnFn *load, RowFn *store)
+ * registers hold, and loops keep LLVM from scheduling all of it at once. together: rows of the result that `store` takes at a time. */
+static void transform_both(Step *s, AxisFn *f, int from, int to, ColumnFn *load, RowFn *store, int together)
 {
     Codegen *cg = s->t->g->cg;
     LLVMTypeRef vector = cg_compute_type(cg, DT_f32, CG_LANES);
     Elements half = { cg_variable(cg, LLVMGetUndef(LLVMArrayType2(vector, (uint64_t)(from * to)))), DT_f32 };
-    LLVMValueRef in[N_MAX], out[N_MAX];
+    LLVMValueRef in[N_MAX], out[2 * N_MAX];
     Loop j = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, from), 1, "column");
     load(s, j.index, in);
     f(cg, &s->t->w, in, out);
     for (int i = 0; i < to; i++)
         elements_store(cg, &half, out[i], LLVMBuildMul(cg->b, LLVMBuildAdd(cg->b, cg_i64(cg, i * from), j.index, ""), cg_i64(cg, CG_LANES), ""), CG_LANES, NULL);
     loop_end(cg, &j);
-    Loop i = loop_begin(cg, cg_i64(cg, 0), s->rows ? s->rows : cg_i64(cg, to), 1, "row");
+    Loop i = loop_begin(cg, cg_i64(cg, 0), s->rows ? s->rows : cg_i64(cg, to), together, "row");
     LLVMValueRef line = LLVMBuildMul(cg->b, i.index, cg_i64(cg, from * CG_LANES), "");
-    for (int k = 0; k < from; k++)
-        in[k] = elements_load(cg, &half, LLVMBuildAdd(cg->b, line, cg_i64(cg, k * CG_LANES), ""), CG_LANES, NULL);
-    f(cg, &s->t->w, in, out);
+    for (int r = 0; r < together; r++) {
+        for (int k = 0; k < from; k++)
+            in[k] = elements_load(cg, &half, LLVMBuildAdd(cg->b, line, cg_i64(cg, (r * from + k) * CG_LANES), ""), CG_LANES, NULL);
+        f(cg, &s->t->w, in, out + r * to);
+    }
     store(s, i.index, out);
     loop_end(cg, &i);
 }
@@ -227,13 +231,13 @@ static void transform_tile(Transform *t, const Place *at, LLVMValueRef tile, boo
     if (whole) {
         Loop c = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, whole), CG_LANES, "channels");
         s.col = c.index;
-        transform_both(&s, transform_input, t->w.n, t->w.n, load_column, store_transformed);
+        transform_both(&s, transform_input, t->w.n, t->w.n, load_column, store_transformed, 1);
         loop_end(cg, &c);
     }
     if (whole < t->k.cin) {
         s.col = cg_i64(cg, whole);
         s.mask = lane_mask(cg, cg_i64(cg, t->k.cin - whole));
-        transform_both(&s, transform_input, t->w.n, t->w.n, load_column, store_transformed);
+        transform_both(&s, transform_input, t->w.n, t->w.n, load_column, store_transformed, 1);
     }
 }
 
@@ -320,18 +324,56 @@ static void load_products(Step *s, LLVMValueRef j, LLVMValueRef *in)
         in[i] = elements_load(cg, &t->p, LLVMBuildNSWAdd(cg->b, from, cg_i64(cg, i * t->w.n * position), ""), CG_LANES, NULL);
 }
 
+/* Pixel (i, j) of a tile, as a row of the result. */
+static LLVMValueRef result_row(const Step *s, LLVMValueRef i, int j)
+{
+    const Transform *t = s->t;
+    Codegen *cg = t->g->cg;
+    LLVMValueRef y = LLVMBuildNSWAdd(cg->b, s->at.y, i, "");
+    LLVMValueRef line = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, s->at.image, group_dim(t->g, t->k.oh), ""), y, "");
+    LLVMValueRef first = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, line, group_dim(t->g, t->k.ow), ""), s->at.x, "");
+    return LLVMBuildNSWAdd(cg->b, first, cg_i64(cg, j), "");
+}
+
 static void store_pixels(Step *s, LLVMValueRef i, LLVMValueRef *out)
 {
     Transform *t = s->t;
     Codegen *cg = t->g->cg;
-    LLVMValueRef y = LLVMBuildNSWAdd(cg->b, s->at.y, i, ""), line = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, s->at.image, group_dim(t->g, t->k.oh), ""), y, "");
-    LLVMValueRef first = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, line, group_dim(t->g, t->k.ow), ""), s->at.x, "");
     for (int j = 0; j < t->plan.m; j++) {
-        LLVMValueRef row = LLVMBuildNSWAdd(cg->b, first, cg_i64(cg, j), "");
+        LLVMValueRef row = result_row(s, i, j);
         Branch b = { NULL, NULL };
         if (s->cols)
             b = branch_begin(cg, less(cg, cg_i64(cg, j), s->cols));
         contract_store(&t->out, add(cg, out[j], s->bias), row, s->channel, s->mask);
+        if (s->cols) {
+            branch_else(cg, &b);
+            branch_end(cg, &b);
+        }
+    }
+}
+
+/* Rows i and i + 1: of each 2x2 pixels the largest. */
+static void store_pooled(Step *s, LLVMValueRef i, LLVMValueRef *out)
+{
+    Transform *t = s->t;
+    Group *g = t->g;
+    Codegen *cg = g->cg;
+    Dim height = node_out(g->pool)->type.dim[1], width = node_out(g->pool)->type.dim[2];
+    LLVMValueRef y = LLVMBuildNSWAdd(cg->b, s->at.y, i, ""), one = cg_i64(cg, 1);
+    LLVMValueRef line = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, s->at.image, group_dim(g, height), ""), LLVMBuildLShr(cg->b, y, one, ""), "");
+    LLVMValueRef first = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, line, group_dim(g, width), ""), LLVMBuildLShr(cg->b, s->at.x, one, ""), "");
+    for (int j = 0; j < t->plan.m; j += 2) {
+        Branch b = { NULL, NULL };
+        if (s->cols)
+            b = branch_begin(cg, less(cg, cg_i64(cg, j + 1), s->cols));
+        LLVMValueRef largest = NULL;
+        for (int q = 0; q < 4; q++) {
+            LLVMValueRef row = result_row(s, LLVMBuildNSWAdd(cg->b, i, cg_i64(cg, q / 2), ""), j + q % 2);
+            LLVMValueRef v = contract_value(&t->out, add(cg, out[q / 2 * t->plan.m + j + q % 2], s->bias), row, s->channel, s->mask);
+            largest = largest ? reducer_apply(cg, &t->largest, largest, v, CG_LANES) : v;
+        }
+        LLVMValueRef pixel = LLVMBuildNSWAdd(cg->b, first, cg_i64(cg, j / 2), "");
+        group_store(g, largest, LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, pixel, group_dim(g, t->k.m), ""), s->channel, ""), CG_LANES, s->mask);
         if (s->cols) {
             branch_else(cg, &b);
             branch_end(cg, &b);
@@ -345,6 +387,10 @@ static void output_pixels(Transform *t, const Place *at, LLVMValueRef tile, LLVM
     Codegen *cg = t->g->cg;
     LLVMValueRef rows = LLVMBuildSub(cg->b, group_dim(t->g, t->k.oh), at->y, ""), cols = LLVMBuildSub(cg->b, group_dim(t->g, t->k.ow), at->x, "");
     LLVMValueRef most = cg_i64(cg, t->plan.m), fewer = less(cg, rows, most);
+    RowFn *store = t->g->pool ? store_pooled : store_pixels;
+    int together = t->g->pool ? 2 : 1;
+    if (t->g->pool)                 /* whole windows */
+        rows = LLVMBuildAnd(cg->b, rows, cg_i64(cg, -2), "");
     Step s = { .t = t, .at = *at, .tile = tile, .col = col, .mask = mask, .channel = LLVMBuildAdd(cg->b, first_col, col, "") };
     if (t->out.bias >= 0)
         s.bias = operand_load(t->g, t->out.bias, s.channel, CG_LANES, mask);
@@ -352,9 +398,9 @@ static void output_pixels(Transform *t, const Place *at, LLVMValueRef tile, LLVM
     Step part = s;
     part.rows = LLVMBuildSelect(cg->b, fewer, rows, most, "");
     part.cols = cols;
-    transform_both(&part, transform_output, t->w.n, t->plan.m, load_products, store_pixels);
+    transform_both(&part, transform_output, t->w.n, t->plan.m, load_products, store, together);
     branch_else(cg, &b);
-    transform_both(&s, transform_output, t->w.n, t->plan.m, load_products, store_pixels);
+    transform_both(&s, transform_output, t->w.n, t->plan.m, load_products, store, together);
     branch_end(cg, &b);
 }
 
@@ -414,6 +460,7 @@ static Transform transform_of(Group *g)
     const Attr_conv *a = NODE_ATTR(g->anchor, conv);
     Transform t = { .g = g, .k = conv_of(g), .plan = winograd_plan(a) };
     t.w = winograd_matrices(t.plan.m);
+    t.largest = reducer_of(g->cg, "max", DT_f32);
     t.x = operand_elements(g, group_operand(g, node_in(g->anchor, 0)));
     t.v_row = winograd_row(t.k.cin);
     t.p_row = winograd_row(t.plan.panels * CG_LANES);

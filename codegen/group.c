@@ -4,6 +4,7 @@
  * loader maps the index and loads the op's operands in turn (movement.c for the ops that do more than broadcast).
  */
 #include "movement.h"
+#include "winograd.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -73,6 +74,10 @@ static bool note_node(Group *g, const Node *n)
         g->weights = n;
         return true;
     }
+    if (g->anchor && !g->pool && winograd_takes_pool(g->anchor, n)) {
+        g->pool = n;
+        return true;
+    }
     if (g->anchor)
         return diag_error(g->cg->m->diag, n->loc, "internal: a kernel with two anchors, %s and %s", op_name(g->anchor->op), op_name(n->op));
     g->anchor = n;
@@ -97,6 +102,10 @@ bool group_open(Group *g, Codegen *cg, const Node *owner)
         if (!note_node(g, n))
             return false;
     g->result = node_in(graph_return(g->body), 0);
+    if (g->pool && g->pool != g->result->def)
+        return diag_error(cg->m->diag, g->pool->loc, "internal: a kernel computes behind its pool");
+    if (g->pool)
+        g->result = node_in(g->pool, 0);
     g->rows |= gives_rows(g);
     return true;
 }

@@ -259,11 +259,16 @@ static void tile_start(Tile *t)
     }
 }
 
+LLVMValueRef contract_value(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRef col, LLVMValueRef mask)
+{
+    Index at = result_index(c, row, col);
+    return group_epilogue_masked(c->g, sum, &at, CG_LANES, mask);
+}
+
 void contract_store(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRef col, LLVMValueRef mask)
 {
     Codegen *cg = c->g->cg;
-    Index at = result_index(c, row, col);
-    LLVMValueRef v = group_epilogue_masked(c->g, sum, &at, CG_LANES, mask);
+    LLVMValueRef v = contract_value(c, sum, row, col, mask);
     LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(c->g, c->cols), ""), col, "");
     group_store(c->g, v, offset, CG_LANES, mask);
 }

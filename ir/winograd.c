@@ -1,6 +1,8 @@
 /* winograd.c -- see winograd.h. */
 #include "winograd.h"
 
+#include <string.h>
+
 /* Product of (x - point[l]) over l < count, l != skip, as coefficients of x^0... */
 static void polynomial(const double *point, int count, int skip, double *coefficient)
 {
@@ -62,6 +64,17 @@ bool winograd_applies(const Node *n)
     const Type *w = &node_in(n, 1)->type;
     return w->rank == 4 && w->dtype == DT_f32 && dim_is(w->dim[2], 3) && dim_is(w->dim[3], 3) && dim_is_const(w->dim[0]) && dim_is_const(w->dim[1]) &&
            a->channels_last && a->group == 1 && all_are(a->strides, 1) && all_are(a->dilations, 1);
+}
+
+bool winograd_takes_pool(const Node *conv, const Node *pool)
+{
+    if (conv->op != OP_conv || !NODE_ATTR(conv, conv)->winograd.n || pool->op != OP_pool)
+        return false;
+    const Attr_pool *a = NODE_ATTR(pool, pool);
+    const Type *x = &node_in(pool, 0)->type;
+    bool squares = a->kernel.n == 2 && all_are(a->kernel, 2) && a->strides.n == 2 && all_are(a->strides, 2) && all_are(a->dilations, 1) && all_are(a->pads, 0);
+    bool whole = !a->ceil || (dim_is_const(x->dim[1]) && dim_is_const(x->dim[2]) && x->dim[1]->k % 2 == 0 && x->dim[2]->k % 2 == 0);
+    return squares && whole && a->channels_last && !strcmp(a->kind, "max") && x->dtype == DT_f32;
 }
 
 int64_t winograd_row(int64_t channels)

@@ -34,6 +34,9 @@ WinogradPlan winograd_plan(const Attr_conv *a);             /* m = 0: the convol
 /* Two-dimensional, 3x3, stride and dilation 1, one group, f32, channels last, constant weights: F(m, 3) computes it. */
 bool winograd_applies(const Node *conv);
 
+/* This pool of the (activated) result can be taken while a tile is stored: the largest of 2x2 pixels, as tiles have even sides. */
+bool winograd_takes_pool(const Node *conv, const Node *pool);
+
 /* f32 elements between neighbouring tiles of one position, for `channels` numbers each: a multiple of 16, and no multiple of 4 KB. */
 int64_t winograd_row(int64_t channels);
 /* Bytes of scratch per slot: transformed input [n*n][tiles][row], then products [n*n][tiles][row]. */

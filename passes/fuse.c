@@ -11,6 +11,7 @@
  * The groups, which are what codegen knows how to make a kernel of:
  *   contraction   conv, conv_transpose or matmul, then elementwise nodes of the result's shape (the epilogue); other operands of the epilogue are made
  *                 of bytes inside, where they are made of bytes; weights of few bits are read packed (low_bit_product.h)
+ *                 and behind Winograd's convolution a 2x2 maximum, which its tiles hold
  *   attention     two matmuls around a softmax, and what lies between them (fuse_attention.c)
  *   pool          the same behind a pool, and bytes converted before it
  *   reduction     reduce, arg_reduce or softmax; before it elementwise nodes of the operand's shape (the prologue), behind it an epilogue
@@ -30,6 +31,7 @@
 
 #include "fuse_attention.h"
 #include "fuse_rows.h"
+#include "winograd.h"
 #include "low_bit_product.h"
 
 enum { MAX_GROUP = 40, MAX_CONCAT = 8, MAX_INPUTS = 48 };      /* nodes; operands of a concat inside; operands of the group */
@@ -219,6 +221,19 @@ static void grow_epilogue(const Fuse *f, Group *s, const Node *anchor)
     s->n = good;
     if (s->n > 1 && is_better_read_as_bytes(s->member[s->n - 1]))
         s->n--;
+}
+
+/* The pool that alone reads the group's result, where the convolution's tiles hold its windows. */
+static void take_pool(const Fuse *f, Group *s, const Node *anchor)
+{
+    for (int i = s->n - 1; i >= 0; i--) {
+        const Value *v = node_out(s->member[i]);
+        Node *user = v->uses && !v->uses->next ? v->uses->user : NULL;
+        if (user && !contains(s, user) && !is_taken(f, user) && has_room(s, user) && winograd_takes_pool(anchor, user)) {
+            s->member[s->n++] = user;
+            return;
+        }
+    }
 }
 
 static void grow_prologue(const Fuse *f, Group *s, const Type *shape)
@@ -511,6 +526,8 @@ static bool fuse_around(Fuse *f, bool (*is_anchor)(const Node *))
     Node **anchor;
     int n = collect(f, is_anchor, &anchor);
     for (int i = 0; i < n; i++) {
+        if (f->gone[anchor[i]->id])             /* a pool behind its convolution */
+            continue;
         Group s = { 1, { anchor[i] } };
         if (reads_packed(anchor[i]))
             s.member[s.n++] = anchor[i]->in[1].val->def;
@@ -518,6 +535,8 @@ static bool fuse_around(Fuse *f, bool (*is_anchor)(const Node *))
             grow_prologue(f, &s, &anchor[i]->in[0].val->type);
         grow_epilogue(f, &s, anchor[i]);
         grow_byte_operands(f, &s, anchor[i]);
+        if (results(&s) == 1)
+            take_pool(f, &s, anchor[i]);
         if (!make_fused(f, &s))
             return false;
     }
