@@ -47,7 +47,7 @@ bool quantize_prepare(Module *m)
 
 bool quantize_wanted(const QuantizeOptions *o)
 {
-    return o->samples.path != NULL;
+    return o->samples.path || o->weights.kind;
 }
 
 /* A number, or NAN. */
@@ -73,7 +73,7 @@ const char *quantize_misuse(const QuantizeOptions *o)
         return "--min-sqnr needs a number of decibels";
     if (o->max_drop && !o->labels)
         return "--max-drop needs --labels";
-    return NULL;
+    return weight_codes_misuse(&o->weights);
 }
 
 /* ---- weights ---- */
@@ -390,6 +390,8 @@ bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
 
 bool quantize_and_report(Module *m, const QuantizeOptions *o)
 {
+    if (o->weights.kind)
+        return weight_codes_quantize(m, &o->weights, &o->keep, o->quiet);
     Arena *a = arena_new();
     Report r = { .arena = a, .title = "quantize" };
     bool wanted = !o->quiet || o->json || o->picture, ok = quantize_module(m, o, wanted ? &r : NULL);

@@ -6,6 +6,7 @@
 #include "ranges.h"
 #include "report.h"
 #include "samples.h"
+#include "weight_codes.h"
 
 typedef struct QuantizeOptions {
     SamplesOptions samples;
@@ -14,6 +15,7 @@ typedef struct QuantizeOptions {
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
     TextList keep;                  /* names of layers that stay f32 */
+    WeightsOptions weights;         /* weights only, without data */
     bool equalize, bias_correction, adaround, smoothquant;      /* repair.h */
     const char *data, *labels;      /* what to score on: NULL: the calibration samples; no accuracy */
     const char *max_drop, *min_sqnr;    /* budgets, as text: percentage points, dB; NULL: none */
@@ -25,6 +27,7 @@ typedef struct QuantizeOptions {
 } QuantizeOptions;
 #define QUANTIZE_DEFAULT { .samples = CALIBRATION_DEFAULT, .method = "mse", .percentile = "99.99" }
 #define QUANTIZE_OPTIONS(o) \
+    WEIGHTS_OPTIONS((o).weights), \
     CALIBRATION_OPTIONS((o).samples), \
     { "method", 0, OPT_TEXT, "NAME", "how ranges are chosen: minmax, average, percentile, entropy, mse (default)", &(o).method }, \
     { "percentile", 0, OPT_TEXT, "P", "for --method percentile (default 99.99)", &(o).percentile }, \

@@ -47,7 +47,7 @@ int cmd_quantize(int argc, char **argv)
     if (!a.out.output)
         return options_misuse(&c, "-o OUT is missing");
     if (!quantize_wanted(&a.quantize))
-        return options_misuse(&c, "--calibrate DATA is missing");
+        return options_misuse(&c, "--calibrate DATA or --weights KIND is missing");
     a.out.kind = output_kind_of(a.out.output, &known);
     if (!known && !path_ends_in(a.out.output, ".onnx"))
         return options_misuse(&c, "'%s' ends in none of .onnx .so .o .a .s .ll", a.out.output);

@@ -113,6 +113,7 @@ struct Match {
     DType type;
 };
 const Match *export_find(Exporter *e, const Node *n);               /* NULL: the node is written by itself */
+const Match *export_match_packed(Exporter *e, const Node *n);       /* a product with a matrix of few bits, of com.microsoft */
 const Match *export_match_recurrent(Exporter *e, const Node *n);    /* a layer whose input products are found */
 bool export_recurrent_layer(Exporter *e, const Node *n, const Match *k);    /* k: of export_match_recurrent, or NULL */
 bool export_conv_terms(Exporter *e, const Node *n, Term x, Term w, Term x_zero, Term w_zero);    /* a convolution of integers */

@@ -273,12 +273,19 @@ static const Match *match_integers(Exporter *e, const Node *n)
     return match_new(e, (Match){ .write = write_integers, .in = { x.q, x.zero, w.q, w.zero }, .axis = axis });
 }
 
+static const Match *match_matmul(Exporter *e, const Node *n)
+{
+    const Match *k = export_match_packed(e, n);
+    return k ? k : match_integers(e, n);
+}
+
 const Match *export_find(Exporter *e, const Node *n)
 {
     switch (n->op) {
     case OP_cast: return match_quantize(e, n);
     case OP_mul: return match_dequantize(e, n);
-    case OP_conv: case OP_matmul: return match_integers(e, n);
+    case OP_matmul: return match_matmul(e, n);
+    case OP_conv: return match_integers(e, n);
     case OP_recurrent: return export_match_recurrent(e, n);
     default: return NULL;
     }

@@ -336,6 +336,35 @@ bool import_matmul_nbits(Importer *c)
     OUT(c, in(c, 5) ? mk_add(b, y, in(c, 5)) : y);
 }
 
+/* The same with 16 levels in place of integers, NF4 (quant_type 1) or FP4 (0), the first of two codes in the high bits. */
+bool import_matmul_bnb4(Importer *c)
+{
+    static const double fp4[16] = { 0, 0.0052083333, 0.66666667, 1, 0.33333333, 0.5, 0.16666667, 0.25, 0, -0.0052083333, -0.66666667, -1, -0.33333333, -0.5,
+                                    -0.16666667, -0.25 };
+    static const double nf4[16] = { -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+                                    -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+                                    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0 };
+    Builder *b = &c->b;
+    int64_t k = attr_i(c, "K", 0), n = attr_i(c, "N", 0), size = attr_i(c, "block_size", 0);
+    const Tensor *w = in_constant(c, 1);
+    Value *x = in(c, 0), *scale = in(c, 2);
+    if (!x || !scale)
+        return false;
+    if (!w || !attr_i(c, "transB", 1) || size < 1 || k % size)
+        return import_unsupported(c, "computed weights, transB 0, or rows that are no whole number of blocks");
+    if (k < 1 || n < 1 || w->dtype != DT_u8 || w->count != (k * n + 1) / 2 || type_count(&scale->type) != k * n / size)
+        return import_fail(c, "the sizes of weights and scales do not fit N, K and block_size");
+    Tensor *q = tensor_new(c->m->arena, DT_u4, 2, (int64_t[]){ k, n });
+    const uint8_t *from = tensor_dense(c->m->arena, w)->data;
+    for (int64_t i = 0; i < k * n; i++)
+        ((uint8_t *)(uintptr_t)q->data)[i % k * n + i / k] = from[i / 2] >> (i % 2 ? 0 : 4) & 15;
+    FloatVec levels = { 16, attr_i(c, "quant_type", 1) ? nf4 : fp4 };
+    Value *scales = mk_swap_last(b, mk_reshape_ints(b, scale, 2, (int64_t[]){ n, k / size }));
+    Value *weights = mk_dequantize_blocks(b, IN(mk_tensor(b, q), scales), (Attr_dequantize_blocks){ .axis = 0, .block = size, .levels = levels });
+    Value *y = weights ? mk_matmul(b, IN(mk_cast_to(b, x, DT_f32), weights), (Attr_matmul){ 0 }) : NULL;
+    OUT(c, y ? mk_cast_to(b, y, x->type.dtype) : NULL);
+}
+
 /* [.., blocks, ..] -> [.., n, ..]: every entry `block` times along axis. */
 static Value *repeated(Builder *b, Value *v, int axis, int64_t block, Dim n)
 {

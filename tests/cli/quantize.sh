@@ -29,7 +29,7 @@ expect 0 "top-1 100.00 % (2 of 2)" "$INGOT_RUN" eval p.so --data x.npy --labels 
 
 expect 0 "" "$INGOT" compile "$onnx" -o c.so --calibrate x.npy --scale 1/255
 expect 0 "same" sh -c 'cmp c.so m.so && echo same'
-expect 2 "--calibrate DATA is missing" "$INGOT" quantize "$onnx" -o bad.so
+expect 2 "--calibrate DATA or --weights KIND is missing" "$INGOT" quantize "$onnx" -o bad.so
 
 expect 0 "top-1 %                          100.00         100.00" "$INGOT" quantize "$onnx" -o q.onnx --calibrate x.npy --labels y.npy --scale 1/255 --json r.json --picture r.svg
 expect 0 '"top1": 100' cat r.json
@@ -38,6 +38,18 @@ expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval q.onnx --data x.npy --labels y.
 expect 0 "0 of 4 layers stay f32" "$INGOT" quantize "$onnx" -o b.so --calibrate x.npy --labels y.npy --scale 1/255 --max-drop 0
 expect 2 "--max-drop needs --labels" "$INGOT" quantize "$onnx" -o bad.so --calibrate x.npy --max-drop 1
 expect 2 "--min-sqnr needs a number" "$INGOT" quantize "$onnx" -o bad.so --calibrate x.npy --min-sqnr good
+
+# weights only
+for kind in int8 int4 uint4 nf4 q4_0 q4_1 q8_0 q4_k float8; do
+    expect 0 "weights as $kind" "$INGOT" quantize "$onnx" --weights $kind -o w.so
+    expect 0 "top-1 100.00 % (2 of 2)" "$INGOT_RUN" eval w.so --data x.npy --labels y.npy --scale 1/255
+    expect 0 "" "$INGOT" quantize -q "$onnx" --weights $kind -o w.onnx
+    expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval w.onnx --data x.npy --labels y.npy --scale 1/255
+done
+expect 0 "" "$INGOT" compile "$onnx" -q --weights int4 --group 64 -o w.so
+expect 2 "--weights needs one of" "$INGOT" quantize "$onnx" --weights int5 -o bad.so
+expect 2 "--group needs a number" "$INGOT" quantize "$onnx" --weights int4 --group some -o bad.so
+expect 1 "--keep nobody: there is no layer" "$INGOT" quantize "$onnx" --weights int4 --keep nobody -o bad.so
 
 quantize() { "$INGOT" quantize "$onnx" -o bad.so --scale 1/255 "$@"; }
 expect 1 "nowhere.npy: No such file" quantize --calibrate nowhere.npy
