@@ -379,6 +379,8 @@ static bool run(Quantizer *q)
 bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
 {
     Quantizer q = { .m = m, .o = o, .report = r };
+    if (o->weights.kind)
+        return weight_codes_quantize(m, &o->weights, &o->keep, true);
     bool ok = open_samples(&q) && run(&q);
     observer_close(q.before);
     if (q.score != q.samples)
@@ -390,7 +392,7 @@ bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
 
 bool quantize_and_report(Module *m, const QuantizeOptions *o)
 {
-    if (o->weights.kind)
+    if (o->weights.kind)                /* without data there is nothing to report but that */
         return weight_codes_quantize(m, &o->weights, &o->keep, o->quiet);
     Arena *a = arena_new();
     Report r = { .arena = a, .title = "quantize" };

@@ -216,6 +216,8 @@ const cases = {
   // few bits
   matmul_4_bits: () => ({ domain: ms, op: 'MatMulNBits', in: [f(3, 40), weight(u8(5, 3, 8)), weight(pos(15))], out: [fl], attrs: { K: 40, N: 5, bits: 4, block_size: 16 }, tolerance: loose }),
   matmul_4_bits_zeros: () => ({ domain: ms, op: 'MatMulNBits', in: [f(2, 3, 48), weight(u8(5, 3, 8)), weight(pos(15)), weight(u8(10))], out: [fl], attrs: { K: 48, N: 5, bits: 4, block_size: 16 }, tolerance: loose }),
+  matmul_nf4: () => ({ domain: ms, op: 'MatMulBnb4', in: [f(3, 32), weight(u8(80)), weight(pos(10))], out: [fl], attrs: { K: 32, N: 5, block_size: 16, quant_type: 1 } }),
+  matmul_fp4: () => ({ domain: ms, op: 'MatMulBnb4', in: [f(1, 48), weight(u8(168)), weight(pos(21))], out: [fl], attrs: { K: 48, N: 7, block_size: 16, quant_type: 0 } }),
   matmul_8_bits: () => ({ domain: ms, op: 'MatMulNBits', in: [f(3, 32), weight(u8(5, 2, 16)), weight(pos(10))], out: [fl], attrs: { K: 32, N: 5, bits: 8, block_size: 16 }, tolerance: loose }),
   gather_4_bits: () => ({ domain: ms, op: 'GatherBlockQuantized', in: [weight(u8(6, 16)), i64([2, 2], [5, 0, 3, 3]), weight(pos(6, 2))], out: [fl], attrs: { gather_axis: 0, quantize_axis: 1, block_size: 16, bits: 4 }, tolerance: loose }),
   gather_4_bits_zeros: () => ({ domain: ms, op: 'GatherBlockQuantized', in: [weight(u8(6, 16)), i64([3], [5, 0, 3]), weight(pos(6, 2)), weight(u8(6, 1))], out: [fl], attrs: { gather_axis: 0, quantize_axis: 1, block_size: 16, bits: 4 }, tolerance: loose }),
