@@ -302,6 +302,19 @@ static bool item_type_of(ImportState *s, const Onnx__TypeProto *p, const char *o
     return out->dtype || state_fail(s, "input '%s' has items of element type %d, which is not known", owner, t->elem_type);
 }
 
+/* Values of a map are single elements, whatever shape the file gives them. */
+static bool map_type_of(ImportState *s, const Onnx__TypeProto__Map *p, const char *owner, Type *out)
+{
+    const Onnx__TypeProto *v = p->value_type;
+    DType key = dtype_from_onnx(p->key_type), value = v && v->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? dtype_from_onnx(v->tensor_type->elem_type) : DT_none;
+    if (!value || (key != DT_str && key != DT_i64))
+        return state_fail(s, "input '%s' is a map of keys that are neither i64 nor text, or of values that are not single elements; that is not supported", owner);
+    Type item = type_tensor(s->m, value, 0, NULL);
+    *out = type_of_container(s->m, TY_MAP, &item);
+    out->dtype = key;
+    return true;
+}
+
 static bool type_of(ImportState *s, const Onnx__TypeProto *p, const char *owner, Type *out)
 {
     Type item;
@@ -320,8 +333,10 @@ static bool type_of(ImportState *s, const Onnx__TypeProto *p, const char *owner,
             return false;
         *out = type_of_container(s->m, TY_OPTIONAL, &item);
         return true;
+    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE:
+        return map_type_of(s, p->map_type, owner, out);
     default:
-        return state_fail(s, "input '%s' is a map or a sparse tensor, which is not supported", owner);
+        return state_fail(s, "input '%s' is a sparse tensor, which is not supported", owner);
     }
 }
 

@@ -10,7 +10,8 @@
 MlLabels ml_labels(Importer *c, const char *int_attr)
 {
     IntVec ints = attr_ints(c, int_attr);
-    return ints.n ? (MlLabels){ ints.n, ints.v } : (MlLabels){ attr_strs(c, "classlabels_strings").n, NULL };
+    StrVec texts = attr_strs(c, "classlabels_strings");
+    return ints.n ? (MlLabels){ .count = ints.n, .ints = ints.v } : (MlLabels){ .count = texts.n, .texts = texts };
 }
 
 static bool is_counting(const MlLabels *l)
@@ -25,11 +26,10 @@ bool ml_set_labels(Importer *c, int out, Value *index, const MlLabels *labels)
 {
     if (!out_wanted(c, out))
         return true;
-    if (!labels->ints)
-        return import_unsupported(c, "a result of text labels");
-    if (is_counting(labels))
+    if (labels->ints && is_counting(labels))
         return set_out(c, out, index);
-    return set_out(c, out, mk_gather(&c->b, IN(mk_ints(&c->b, labels->count, labels->ints), index), (Attr_gather){ .axis = 0 }));
+    Value *list = labels->ints ? mk_ints(&c->b, labels->count, labels->ints) : mk_texts(&c->b, labels->count, labels->texts.v);
+    return set_out(c, out, mk_gather(&c->b, IN(list, index), (Attr_gather){ .axis = 0 }));
 }
 
 Value *ml_rows(Builder *b, Value *x)
@@ -248,7 +248,7 @@ static Value *default_label(Importer *c, DType t)
     return mk_scalar(&c->b, t, dtype_is_float(t) ? attr_f(c, "default_float", -0.0) : (double)attr_i(c, "default_int64", -1));
 }
 
-/* Number of the first key that is equal, or -1. */
+/* Number of the first key that is equal, or -1. There is a key at least. */
 static Value *find_number(Builder *b, Value *x, Value *keys)
 {
     int64_t axis = value_rank(x);
@@ -302,4 +302,95 @@ bool import_category_mapper(Importer *c)
         return x && import_fail(c, "there are %d strings for %d numbers", strings.n, ints.n);
     bool text = x->type.dtype == DT_str;
     OUT(c, text ? mk_labels(b, x, texts, numbers, default_label(c, DT_i64)) : mk_labels(b, x, numbers, texts, default_label(c, DT_str)));
+}
+
+/* ---- maps ---- */
+
+static Value *ml_converted(Builder *b, Value *x, DType to)
+{
+    if (x->type.dtype == DT_str && to != DT_str)
+        return mk_str_parse(b, IN(x), (Attr_str_parse){ .to = to });
+    return x->type.dtype != DT_str && to == DT_str ? mk_str_format(b, IN(x), (Attr_str_format){ 0 }) : x->type.dtype == to ? x : mk_cast_to(b, x, to);
+}
+
+/* A row of scores becomes a map from class to score. */
+bool import_zip_map(Importer *c)
+{
+    Builder *b = &c->b;
+    Value *x = ml_rows(b, in(c, 0));
+    MlLabels labels = ml_labels(c, "classlabels_int64s");
+    if (!x)
+        return false;
+    if (!labels.count)
+        return import_fail(c, "there are no class labels");
+    Value *keys = labels.ints ? mk_ints(b, labels.count, labels.ints) : mk_texts(b, labels.count, labels.texts.v);
+    OUT(c, mk_map_zip(b, IN(keys, x), (Attr_map_zip){ 0 }));
+}
+
+typedef struct MapParts { Value *keys, *values; } MapParts;
+
+static bool take_apart(Importer *c, Value *map, MapParts *out)
+{
+    Builder *b = &c->b;
+    if (!map)
+        return false;
+    if (map->type.kind != TY_MAP)
+        return import_fail(c, "the input is not a map");
+    Dim n = dim_fresh(c->m->dims, "u", NULL);
+    DimVec size = dims_copy(c->m, 1, &n);
+    Value *said = mk_map_size(b, IN(map), (Attr_map_size){ 0 });
+    if (!said || !build_node(b, OP_bind, IN(said), &(Attr_bind){ .syms = size }, 0))
+        return false;
+    out->keys = mk_map_keys(b, IN(map), (Attr_map_keys){ .size = size });
+    out->values = mk_map_values(b, IN(map), (Attr_map_values){ .size = size });
+    return out->keys && out->values;
+}
+
+/* What the map has for each of these keys, else `otherwise`. One more key, which is in no list, is found by nothing: a map may be empty. */
+static Value *looked_up(Builder *b, const MapParts *map, Value *wanted, Value *otherwise)
+{
+    if (!wanted || map->keys->type.dtype == DT_str)
+        return mk_labels(b, wanted, map->keys, map->values, otherwise);
+    Value *none = mk_reshape_ints(b, mk_scalar(b, DT_i64, -1), 1, (int64_t[]){ 1 });
+    Value *keys = mk_concat2(b, map->keys, none, 0), *values = mk_concat2(b, map->values, mk_insert_axes(b, otherwise, 0, 1), 0);
+    return mk_labels(b, wanted, keys, values, otherwise);
+}
+
+bool import_dict_vectorizer(Importer *c)
+{
+    Builder *b = &c->b;
+    IntVec ints = attr_ints(c, "int64_vocabulary");
+    StrVec texts = attr_strs(c, "string_vocabulary");
+    MapParts map;
+    if (!take_apart(c, in(c, 0), &map))
+        return false;
+    bool text = map.keys->type.dtype == DT_str;
+    if (!(text ? texts.n : ints.n))
+        return import_fail(c, "there is no vocabulary for keys of %s", dtype_name(map.keys->type.dtype));
+    DType t = map.values->type.dtype;
+    Value *none = t == DT_str ? mk_text(b, "") : mk_scalar(b, t, 0), *wanted = text ? mk_texts(b, texts.n, texts.v) : mk_ints(b, ints.n, ints.v);
+    OUT(c, mk_insert_axes(b, looked_up(b, &map, wanted, none), 0, 1));
+}
+
+/* DENSE: the values in the order of their keys. SPARSE: max_map places, of which the keys are the numbers. */
+bool import_cast_map(Importer *c)
+{
+    Builder *b = &c->b;
+    const char *to = attr_s(c, "cast_to", "TO_FLOAT"), *form = attr_s(c, "map_form", "DENSE");
+    DType t = !strcmp(to, "TO_INT64") ? DT_i64 : !strcmp(to, "TO_STRING") ? DT_str : DT_f32;
+    int64_t most = attr_i(c, "max_map", 1);
+    MapParts map;
+    if (!take_apart(c, in(c, 0), &map))
+        return false;
+    if (map.keys->type.dtype != DT_i64)
+        return import_fail(c, "keys of i64 are needed");
+    if (!strcmp(form, "SPARSE") && (most < 1 || most > INT32_MAX))
+        return import_fail(c, "max_map is %lld", (long long)most);
+    map.values = ml_converted(b, map.values, t);
+    Value *none = t == DT_str ? mk_text(b, "") : mk_scalar(b, t, 0);
+    if (!strcmp(form, "SPARSE"))
+        OUT(c, mk_insert_axes(b, looked_up(b, &map, mk_iota_n(b, DT_i64, dim_const(c->m->dims, most)), none), 0, 1));
+    DimVec all = { 1, map.keys->type.dim };
+    Node *sorted = build_node(b, OP_topk, IN(map.keys), &(Attr_topk){ .k = all, .axis = 0, .largest = false, .sorted = true }, 2);
+    OUT(c, sorted ? mk_insert_axes(b, mk_gather(b, IN(map.values, &sorted->out[1]), (Attr_gather){ .axis = 0 }), 0, 1) : NULL);
 }

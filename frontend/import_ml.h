@@ -8,6 +8,7 @@
 typedef struct MlLabels {
     int count;
     const int64_t *ints;            /* NULL: the labels are strings */
+    StrVec texts;
 } MlLabels;
 
 MlLabels ml_labels(Importer *c, const char *int_attr);          /* from int_attr or classlabels_strings */

@@ -125,6 +125,51 @@ bool infer_seq_concat(Module *m, Node *n)
     return has_tensors(m, n) && infer_axis(m, n, a->axis, a->shape.n) && infer_set(m, n, 0, in_type(n, 0)->elem->dtype, a->shape.n, a->shape.v);
 }
 
+/* ---- maps ---- */
+
+bool infer_map_zip(Module *m, Node *n)
+{
+    if (!infer_operand(m, n, 0, 1) || !infer_operand(m, n, 1, 2))
+        return false;
+    const Type *keys = in_type(n, 0), *values = in_type(n, 1);
+    if (keys->rank != 1 || (keys->dtype != DT_str && keys->dtype != DT_i64) || values->rank != 2 || dims_differ(m, keys->dim[0], values->dim[1]))
+        return infer_fail(m, n, "a list of keys, i64 or strings, and rows of as many values are needed");
+    Type value = type_tensor(m, values->dtype, 0, NULL), map = type_of_container(m, TY_MAP, &value);
+    map.dtype = keys->dtype;
+    n->out[0].type = type_of_container(m, TY_SEQUENCE, &map);
+    return true;
+}
+
+static bool is_map(Module *m, const Node *n)
+{
+    if (!is_kind(m, n, 0, TY_MAP))
+        return false;
+    const Type *value = in_type(n, 0)->elem;
+    return (value->kind == TY_TENSOR && value->rank == 0) || infer_fail(m, n, "the values of %s are no single elements", type_print(m, m->arena, in_type(n, 0)));
+}
+
+bool infer_map_size(Module *m, Node *n)
+{
+    return is_map(m, n) && infer_set(m, n, 0, DT_i64, 0, NULL);
+}
+
+static bool infer_part(Module *m, Node *n, const DimVec *size, bool keys)
+{
+    if (!is_map(m, n) || size->n != 1)
+        return infer_fail(m, n, "a map and one size are needed");
+    return infer_set(m, n, 0, keys ? in_type(n, 0)->dtype : in_type(n, 0)->elem->dtype, 1, size->v);
+}
+
+bool infer_map_keys(Module *m, Node *n)
+{
+    return infer_part(m, n, &NODE_ATTR(n, map_keys)->size, true);
+}
+
+bool infer_map_values(Module *m, Node *n)
+{
+    return infer_part(m, n, &NODE_ATTR(n, map_values)->size, false);
+}
+
 bool infer_seq_split(Module *m, Node *n)
 {
     const Attr_seq_split *a = NODE_ATTR(n, seq_split);

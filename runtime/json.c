@@ -1,4 +1,4 @@
-/* json.c -- string tensors as JSON, RFC 8259.
+/* json.c -- string tensors and maps as JSON, RFC 8259.
  *
  * The reader decodes the text in place: a decoded string is never longer than its literal, so the strings of a tensor point into the text, which
  * stays in memory behind them: [ingot_string * count][text].
@@ -6,6 +6,7 @@
 #include "json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,51 @@ void ingot_json_put_tensor(FILE *out, const ingot_tensor *t)
         ingot_json_put_string(out, s[i].u.data, (size_t)s[i].bytes);
     }
     fputs("]}\n", out);
+}
+
+/* Digits enough to tell it from its neighbours; what JSON has no number for goes out as text. */
+static void put_number(FILE *out, const ingot_tensor *t, int64_t i)
+{
+    double x = t->dtype == INGOT_f32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
+    if (isnan(x))
+        fputs("\"NaN\"", out);
+    else if (isinf(x))
+        fputs(x < 0 ? "\"-Infinity\"" : "\"Infinity\"", out);
+    else
+        fprintf(out, "%.*g", t->dtype == INGOT_f32 ? 9 : 17, x);
+}
+
+static void put_element(FILE *out, const ingot_tensor *t, int64_t i)
+{
+    const ingot_string *s = t->data;
+    if (t->dtype == INGOT_str)
+        ingot_json_put_string(out, s[i].u.data, (size_t)s[i].bytes);
+    else if (t->dtype == INGOT_i64)
+        fprintf(out, "%lld", (long long)((const int64_t *)t->data)[i]);
+    else
+        put_number(out, t, i);
+}
+
+static bool is_map_element(int32_t dtype)
+{
+    return dtype == INGOT_str || dtype == INGOT_i64 || dtype == INGOT_f32 || dtype == INGOT_f64;
+}
+
+bool ingot_json_put_map(FILE *out, const ingot_tensor *map)
+{
+    const ingot_tensor *key = map->data, *value = key + 1;
+    if (map->dim[0] != 2 || !is_map_element(key->dtype) || !is_map_element(value->dtype))
+        return false;
+    fputs("{", out);
+    for (int64_t i = 0; i < key->dim[0]; i++) {
+        fputs(i ? ", " : "", out);
+        fputs(key->dtype == INGOT_str ? "" : "\"", out);
+        put_element(out, key, i);
+        fputs(key->dtype == INGOT_str ? ": " : "\": ", out);
+        put_element(out, value, i);
+    }
+    fputs("}\n", out);
+    return true;
 }
 
 /* ---- reading ---- */
@@ -176,23 +222,34 @@ static char *read_text(const char *path, size_t *bytes)
     return text;
 }
 
-int ingot_json_read(const char *path, ingot_tensor *t, ingot_error *err)
+/* The text of a file behind room for the strings in it: [ingot_string * room][text], one block; NULL after reporting. */
+static char *open_text(const char *path, JsonReader *r, ingot_error *err)
 {
     size_t bytes = 0;
     char *text = read_text(path, &bytes);
-    if (!text)
-        return ingot_fail(err, INGOT_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
-    int64_t room = 0;                       /* every element takes two quotes */
+    if (!text) {
+        ingot_fail(err, INGOT_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+        return NULL;
+    }
+    int64_t room = 0;                       /* every string takes two quotes */
     for (size_t i = 0; i < bytes; i++)
         room += text[i] == '"';
     char *block = malloc((size_t)room * sizeof(ingot_string) + bytes + 1);
-    if (!block) {
-        free(text);
-        return ingot_fail(err, INGOT_ERR_MEMORY, "%s: out of memory", path);
-    }
-    char *copy = memcpy(block + (size_t)room * sizeof(ingot_string), text, bytes + 1);
-    JsonReader r = { .at = copy, .data = (ingot_string *)(void *)block, .room = room, .t = t };
+    if (!block)
+        ingot_fail(err, INGOT_ERR_MEMORY, "%s: out of memory", path);
+    else
+        *r = (JsonReader){ .at = memcpy(block + (size_t)room * sizeof(ingot_string), text, bytes + 1), .data = (ingot_string *)(void *)block, .room = room };
     free(text);
+    return block;
+}
+
+int ingot_json_read(const char *path, ingot_tensor *t, ingot_error *err)
+{
+    JsonReader r;
+    char *block = open_text(path, &r, err);
+    if (!block)
+        return err ? err->status : INGOT_ERR_FILE;
+    r.t = t;
     *t = (ingot_tensor){ .dtype = INGOT_str };
     if (take_tensor(&r)) {
         t->data = block;
@@ -200,4 +257,65 @@ int ingot_json_read(const char *path, ingot_tensor *t, ingot_error *err)
     }
     free(block);
     return ingot_fail(err, INGOT_ERR_FILE, "%s: not a string tensor ({\"dims\": [...], \"data\": [\"...\"]})", path);
+}
+
+/* ---- maps ---- */
+
+/* A number, or "NaN" and the like; element i of a list with room for it. */
+static bool take_number(JsonReader *r, ingot_tensor *list, int64_t i)
+{
+    bool quoted = take(r, '"');
+    char *end;
+    r->at += strspn(r->at, " \t\n\r");
+    errno = 0;
+    if (list->dtype == INGOT_i64)
+        ((int64_t *)list->data)[i] = strtoll(r->at, &end, 10);
+    else if (list->dtype == INGOT_f32)
+        ((float *)list->data)[i] = strtof(r->at, &end);
+    else
+        ((double *)list->data)[i] = strtod(r->at, &end);
+    bool ok = end != r->at && (list->dtype != INGOT_i64 || !errno);
+    r->at = end;
+    return ok && (!quoted || take(r, '"'));
+}
+
+static bool take_element(JsonReader *r, ingot_tensor *list)
+{
+    int64_t i = list->dim[0]++;
+    return list->dtype == INGOT_str ? take_string(r, &((ingot_string *)list->data)[i]) : take_number(r, list, i);
+}
+
+static bool take_map(JsonReader *r, ingot_tensor *key, ingot_tensor *value)
+{
+    if (!take(r, '{'))
+        return false;
+    if (take(r, '}'))
+        return true;
+    do
+        if (key->dim[0] == r->room || !take_element(r, key) || !take(r, ':') || !take_element(r, value))
+            return false;
+    while (take(r, ','));
+    return take(r, '}');
+}
+
+/* Keys and values as lists with room for as many as there are quotes. Both lie in front of the text that their strings point into. */
+int ingot_json_read_map(const char *path, int32_t key, int32_t value, ingot_tensor *t, ingot_error *err)
+{
+    JsonReader r;
+    char *block = open_text(path, &r, err);
+    if (!block)
+        return err ? err->status : INGOT_ERR_FILE;
+    ingot_tensor *part = calloc(2, sizeof *part);
+    *t = (ingot_tensor){ .data = part, .dtype = INGOT_MAP, .rank = 1, .dim = { 2 } };
+    if (part) {
+        part[0] = (ingot_tensor){ .data = block, .dtype = key, .rank = 1 };
+        part[1] = (ingot_tensor){ .data = calloc((size_t)r.room + 1, sizeof(ingot_string)), .dtype = value, .rank = 1 };
+        if (part[1].data && is_map_element(key) && is_map_element(value) && take_map(&r, &part[0], &part[1]))
+            return INGOT_OK;
+        free(part[1].data);
+    }
+    free(part);
+    free(block);
+    t->data = NULL;
+    return ingot_fail(err, INGOT_ERR_FILE, "%s: not a map ({\"key\": value, ...})", path);
 }

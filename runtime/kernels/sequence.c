@@ -279,3 +279,64 @@ K_KERNEL(seq_split)
     }
     return from == size ? K_OK : K_BAD_SHAPE;
 }
+
+/* ---- maps: the keys, then the values ---- */
+
+static int32_t put_row(const KCall *c, ingot_tensor *s, const ingot_tensor *keys, int64_t row)
+{
+    const KTensor *values = &c->in[1];
+    int64_t n = values->dim[1], bytes = n * k_dtype_bytes(values->dtype);
+    ingot_tensor *map = extend(c, s);
+    if (!map)
+        return K_NO_MEMORY;
+    *map = (ingot_tensor){ .dtype = INGOT_MAP, .rank = 1, .dim = { 2 } };
+    map->data = k_keep(c, 2 * (int64_t)sizeof *map);
+    void *data = k_keep(c, bytes);
+    if (!map->data || !data)
+        return K_NO_MEMORY;
+    k_copy(data, (const char *)values->data + row * bytes, bytes);
+    items(map)[0] = *keys;
+    items(map)[1] = (ingot_tensor){ .data = data, .dtype = values->dtype, .rank = 1, .dim = { n } };
+    return K_OK;
+}
+
+K_KERNEL(map_zip)
+{
+    ingot_tensor *s = begin(c, INGOT_SEQUENCE), keys;
+    int32_t status = put_item(c, &keys, &c->in[0]);
+    for (int64_t i = 0; !status && i < c->in[1].dim[0]; i++)
+        status = put_row(c, s, &keys, i);
+    return status;
+}
+
+/* How many keys there are; -1: it is no map. One without a key may be without lists. */
+static int64_t map_size(const ingot_tensor *m)
+{
+    if (!m->dim[0])
+        return 0;
+    bool ok = m->dim[0] == 2 && items(m)[0].rank == 1 && items(m)[1].rank == 1 && items(m)[0].dim[0] == items(m)[1].dim[0];
+    return ok ? items(m)[0].dim[0] : -1;
+}
+
+K_KERNEL(map_size)
+{
+    int64_t n = map_size(container(&c->in[0]));
+    *(int64_t *)c->out[0].data = n;
+    return n < 0 ? K_BAD_SHAPE : K_OK;
+}
+
+static int32_t take_part(const KCall *c, int part)
+{
+    const ingot_tensor *m = container(&c->in[0]);
+    const KTensor *to = &c->out[0];
+    if (map_size(m) != to->dim[0] || (m->dim[0] && items(m)[part].dtype != to->dtype))
+        return K_BAD_SHAPE;
+    if (!m->dim[0])
+        return K_OK;
+    k_copy(to->data, items(m)[part].data, to->dim[0] * k_dtype_bytes(to->dtype));
+    return K_OK;
+}
+
+K_KERNEL(map_keys) { return take_part(c, 0); }
+
+K_KERNEL(map_values) { return take_part(c, 1); }

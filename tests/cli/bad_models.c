@@ -1,4 +1,4 @@
-/* bad_models.c -- writes the models that bad_input.sh needs into the current folder: one good one, and others each wrong in one way. */
+/* bad_models.c -- writes the models that bad_input.sh needs into the current folder: one good one, and others each wrong in one way; and those of map.sh. */
 #include <stdio.h>
 
 #include "onnx_writer.h"
@@ -73,6 +73,74 @@ static Msg *graph_gather(void)
     return g;
 }
 
+/* ---- maps of ai.onnx.ml ---- */
+
+static Msg *tensor_type(int dtype)
+{
+    Msg *type = msg_new(), *tensor = msg_new();
+    put_int(tensor, 1, dtype);
+    put_msg(type, 1, tensor);
+    return type;
+}
+
+static Msg *map_info(const char *name, int key, int value)
+{
+    Msg *info = msg_new(), *type = msg_new(), *map = msg_new();
+    put_int(map, 1, key);
+    put_msg(map, 2, tensor_type(value));
+    put_msg(type, 5, map);
+    put_text(info, 1, name);
+    put_msg(info, 2, type);
+    return info;
+}
+
+static Msg *attr_texts(Msg *node, const char *name, int n, const char *const *v)
+{
+    Msg *a = msg_new();
+    put_text(a, 1, name);
+    for (int i = 0; i < n; i++)
+        put_text(a, 9, v[i]);
+    put_int(a, 20, 8);
+    put_msg(node, 5, a);
+    return node;
+}
+
+static Msg *attr_text(Msg *node, const char *name, const char *v)
+{
+    Msg *a = msg_new();
+    put_text(a, 1, name);
+    put_text(a, 4, v);
+    put_int(a, 20, 3);
+    put_msg(node, 5, a);
+    return node;
+}
+
+/* One node of ai.onnx.ml; x is an input of this type, or f32[N,3]. */
+static Msg *model_ml(Msg *node, Msg *x)
+{
+    Msg *g = msg_new(), *y = msg_new(), *m;
+    put_text(node, 7, "ai.onnx.ml");
+    put_msg(g, 1, node);
+    put_text(g, 2, "graph");
+    put_msg(g, 11, x ? x : value_info("x", ONNX_FLOAT, "N,3"));
+    put_text(y, 1, "y");
+    put_msg(g, 12, y);
+    m = model_of(g);
+    put_msg(m, 8, opset("ai.onnx.ml", 3));
+    return m;
+}
+
+static void write_maps(void)
+{
+    static const char *const names[] = { "cat", "a \"dog\"", "emu" };
+    Msg *sparse = attr_text(attr_text(node_of("CastMap", "x", "y"), "map_form", "SPARSE"), "cast_to", "TO_STRING");
+    attr_int(sparse, "max_map", 4);
+    write_model("zip.onnx", model_ml(attr_texts(node_of("ZipMap", "x", "y"), "classlabels_strings", 3, names), NULL));
+    write_model("dict.onnx", model_ml(attr_texts(node_of("DictVectorizer", "x", "y"), "string_vocabulary", 3, names), map_info("x", 8, ONNX_FLOAT)));
+    write_model("cast_dense.onnx", model_ml(node_of("CastMap", "x", "y"), map_info("x", ONNX_INT64, 8)));
+    write_model("cast_sparse.onnx", model_ml(sparse, map_info("x", ONNX_INT64, ONNX_FLOAT)));
+}
+
 int main(void)
 {
     static const float three[] = { 1, 2, 3 };
@@ -93,5 +161,6 @@ int main(void)
     write_model("absolute_data.onnx", model_of(graph_weight(weight_elsewhere("/etc/passwd"))));
     write_model("shapes.onnx", model_of(GRAPH(node_named("MatMul", "mm", "x x", "y"))));
     write_model("gather.onnx", model_of(graph_gather()));
+    write_maps();
     return 0;
 }

@@ -1,0 +1,1 @@
+By02ant2ant2ant2ant2ant

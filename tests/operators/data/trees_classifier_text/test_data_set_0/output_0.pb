@@ -1,0 +1,1 @@
+	By02cat2ant2bee2cat2cat2ant2cat2ant2bee
