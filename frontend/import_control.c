@@ -1,5 +1,7 @@
-/* import_control.c -- operators with subgraphs. */
-#include "import_parts.h"
+/* import_control.c -- If. Where its branches return tensors of other sizes it becomes two loops of one iteration at most. */
+#include "import_loop.h"
+
+#include <string.h>
 
 static bool run_here(Importer *c, const char *branch)
 {
@@ -80,8 +82,87 @@ static void unite_containers(Importer *c, Graph *yes, Graph *no)
     }
 }
 
+/* ---- results whose size depends on the branch ---- */
+
+/* Sizes that a branch makes of its data have their meaning there only. */
+typedef struct Inside { int first; bool found; } Inside;
+
+static void see_inside(void *ctx, int sym)
+{
+    Inside *in = ctx;
+    in->found |= sym >= in->first;
+}
+
+static bool is_inside(Dim d, int first_symbol)
+{
+    Inside in = { first_symbol, false };
+    dim_symbols_used(d, see_inside, &in);
+    return in.found;
+}
+
+static bool same_sizes(const Graph *yes, const Graph *no, int first_symbol)
+{
+    const Node *a = graph_return(yes), *b = graph_return(no);
+    for (int i = 0; i < a->nin; i++) {
+        const Type *x = &node_in(a, i)->type, *y = &node_in(b, i)->type;
+        for (int k = 0; x->kind == TY_TENSOR && y->kind == TY_TENSOR && k < x->rank; k++)
+            if (x->dim[k] != y->dim[k] || is_inside(x->dim[k], first_symbol))
+                return false;
+    }
+    return true;
+}
+
+/* Something of the type that both results have, empty along the axes in which they differ: a state to begin with. Containers begin without items. */
+static Value *nothing_yet(Importer *c, const Value *x, const Value *y, int first_symbol)
+{
+    Dim dim[MAX_RANK];
+    Type both;
+    if (x->type.kind != TY_TENSOR) {
+        Value *none = mk_seq_make(&c->b, IN_NONE, (Attr_seq_make){ .kind = x->type.kind, .elem = x->type.elem->dtype });
+        return type_of_items(c->m, &x->type, &y->type, &both) ? mk_as_type(&c->b, none, &both) : NULL;
+    }
+    for (int k = 0; k < x->type.rank; k++) {
+        bool same = x->type.dim[k] == y->type.dim[k] && !is_inside(x->type.dim[k], first_symbol);
+        dim[k] = same ? x->type.dim[k] : dim_const(c->m->dims, 0);
+    }
+    static const char zero[16];
+    const Tensor *one = tensor_splat(c->m->arena, x->type.dtype, 0, NULL, zero);
+    return mk_expand_to(&c->b, mk_tensor(&c->b, one), x->type.rank, dim);
+}
+
+/* The one iteration: what the branch returns, whatever the states were. */
+static bool iterate_branch(const LoopJob *job, Region *r, Value *number, Value *const *state, Value **out)
+{
+    (void)r, (void)number, (void)state;
+    out[0] = NULL;
+    return import_region_inline(job->c, job->ctx, job->nstate, out + 1);
+}
+
+static bool run_loops(Importer *c, Value *condition, const Graph *yes, const Graph *no, int first_symbol)
+{
+    Builder *b = &c->b;
+    int n = graph_return(yes)->nin;
+    Value **state = ARENA_ARRAY(c->m->arena, Value *, n + 1), **then = ARENA_ARRAY(c->m->arena, Value *, n + 1), **out = ARENA_ARRAY(c->m->arena, Value *, n + 1);
+    for (int i = 0; i < n; i++)
+        if (!(state[i] = nothing_yet(c, node_in(graph_return(yes), i), node_in(graph_return(no), i), first_symbol)))
+            return import_fail(c, "result %d has no type that fits both branches", i);
+    condition = mk_reshape_to(b, condition, 0, NULL);
+    LoopJob first = { .c = c, .go = condition, .most = mk_scalar(b, DT_i64, 1), .nstate = n, .state = state, .iterate = iterate_branch, .ctx = "then_branch" };
+    if (!condition || !import_loop_build(&first, then))
+        return false;
+    LoopJob second = first;
+    second.go = mk_not(b, condition), second.state = then, second.ctx = "else_branch";
+    if (!import_loop_build(&second, out))
+        return false;
+    for (int i = 0; i < out_count(c); i++)
+        if (!set_out(c, i, out[i]))
+            return false;
+    return true;
+}
+
 static bool run_either(Importer *c, Value *condition)
 {
+    int first_symbol = dim_symbol_count(c->m->dims);
     Captures captures = { 0 };
     int n = region_results(c, "then_branch");
     if (n != region_results(c, "else_branch") || n < out_count(c))
@@ -93,6 +174,8 @@ static bool run_either(Importer *c, Value *condition)
     unite_single_elements(c, yes, no);
     if (!same_ranks(yes, no))
         return run_if_equal(c, condition);
+    if (!same_sizes(yes, no, first_symbol))
+        return run_loops(c, condition, yes, no, first_symbol);
     unite_containers(c, yes, no);
     import_region_finish(c, yes, NULL, 0, &captures);
     import_region_finish(c, no, NULL, 0, &captures);

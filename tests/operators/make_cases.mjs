@@ -5,7 +5,7 @@
 //   ORT_DIR=DIR node tests/operators/make_cases.mjs [TEXT]         only the cases whose name contains TEXT
 //
 // The cases are at the end. A case: { op, domain, attrs, in: [tensor...], out: [type...], ops: opset of ai.onnx }. An operand made with `weight` becomes
-// an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these, tensors. A case of several nodes has `nodes` instead of op,
+// an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these, tensors, graphs. A case of several nodes has `nodes` instead of op,
 // domain and attrs: each { op, domain, attrs, in: [names], out: [names] } of the operands x0, x1... and the results y0, y1...
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
@@ -36,10 +36,14 @@ function attribute(name, v) {
   if (v instanceof Real) return msg(head, real(2, v.v), vi(20, 1));
   if (typeof v === 'number') return msg(head, vi(3, v), vi(20, 2));
   if (typeof v === 'string') return msg(head, str(4, v), vi(20, 3));
+  if (v.nodes) return msg(head, bytes(6, subgraph(v)), vi(20, 5));
   if (v.dims) return msg(head, bytes(5, tensorProto(v)), vi(20, 4));
   if (typeof v[0] === 'string') return msg(head, ...v.map(s => str(9, s)), vi(20, 8));
   return msg(head, ...v.map(x => vi(8, x)), vi(20, 7));
 }
+// A graph as attribute: { nodes, in: { name: type }, out: { name: type } }; shapes are left open.
+const subgraph = g => msg(...g.nodes.map(n => bytes(1, nodeProto(n))), str(2, 'sub'), ...Object.entries(g.in ?? {}).map(([n, t]) => bytes(11, valueInfo(n, t))),
+                          ...Object.entries(g.out).map(([n, t]) => bytes(12, valueInfo(n, t))));
 const nodeProto = n => msg(...n.in.map(t => str(1, t ?? '')), ...n.out.map(t => str(2, t ?? '')), str(4, n.op),
                            ...Object.entries(n.attrs ?? {}).map(([k, v]) => bytes(5, attribute(k, v))), str(7, n.domain ?? ''));
 function model(c, results) {
@@ -122,6 +126,11 @@ const q8 = (t, s, z) => [t, weight(k(s)), weight(t.type === 'int8' ? i8k(z) : u8
 const toText = (type, v) => ({ op: 'Cast', in: [tensor(type, [v.length], v)], out: ['string'], attrs: { to: TYPE.string }, ops: 21 });
 const ofText = (type, v) => ({ op: 'Cast', in: [text([v.length], v)], out: [type], attrs: { to: TYPE[type] }, ops: 21, tolerance: { rtol: 0, atol: 0 } });
 const reals = ['1', '-1', '3.14', '  7', '7  ', '1e5', '1E-5', '100.5', '+INF', 'inf', '-inf', 'NaN', '+5', '1.17549435e-38', '16777217', '3.4028235e38', '1e', '-0', '0.1e1x'];
+
+const ifSizes = c => ({ in: [tensor('bool', [], [c]), f(4, 3)], out: [fl, 'int64'],
+  nodes: [{ op: 'If', in: ['x0'], out: ['z'], attrs: { then_branch: { nodes: [{ op: 'Concat', in: ['x1', 'x1'], out: ['t'], attrs: { axis: 0 } }], out: { t: fl } },
+                                                       else_branch: { nodes: [{ op: 'Transpose', in: ['x1'], out: ['e'], attrs: { perm: [1, 0] } }], out: { e: fl } } } },
+          { op: 'Neg', in: ['z'], out: ['y0'] }, { op: 'Shape', in: ['z'], out: ['y1'] }] });
 
 const cases = {
   // support vectors
@@ -281,6 +290,13 @@ const cases = {
     nodes: [{ op: 'Constant', in: [], out: ['c'], attrs: { value_strings: ['x', '\u00e9\u4e2d'] } }, { op: 'Constant', in: [], out: ['one'], attrs: { value_string: 'x' } },
             { op: 'StringConcat', in: ['x0', 'c'], out: ['y0'] }, { op: 'Equal', in: ['x0', 'one'], out: ['y1'] }] }),
   where_text: () => ({ op: 'Where', in: [tensor('bool', [2, 1], [1, 0]), text([2, 3], ['a', 'b', 'c', 'd', 'e', 'f']), text([3], ['x', 'y', ''])], out: ['string'] }),
+  // control flow and sizes that the data decides
+  if_sizes_then: () => ifSizes(1),
+  if_sizes_else: () => ifSizes(0),
+  if_data_sizes: () => ({ in: [tensor('bool', [], [1]), f32([6], [0, 1, 0, 2, 3, 0])], out: ['int64', fl],
+    nodes: [{ op: 'If', in: ['x0'], out: ['y0', 'y1'],
+              attrs: { then_branch: { nodes: [{ op: 'NonZero', in: ['x1'], out: ['t'] }, { op: 'Relu', in: ['x1'], out: ['t1'] }], out: { t: 'int64', t1: fl } },
+                       else_branch: { nodes: [{ op: 'Constant', in: [], out: ['e'], attrs: { value: i64([1, 0], []) } }, { op: 'Neg', in: ['x1'], out: ['e1'] }], out: { e: 'int64', e1: fl } } } }] }),
   // drawn at random: compared by range and mean
   random_uniform: () => ({ op: 'RandomUniform', in: [], out: [fl], attrs: { shape: [40, 20], low: F(-3), high: F(5), seed: F(7) } }),
   random_normal_like: () => ({ op: 'RandomNormalLike', in: [f(40, 20)], out: [fl], attrs: { mean: F(2), scale: F(3), seed: F(7) } }),
