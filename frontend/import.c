@@ -570,21 +570,35 @@ static bool read_declared(void *ctx)
     return d->info && type_of(d->s, d->info->type, d->info->name, &d->type);
 }
 
-/* In place of a result that could not be imported: what the model declares it to be, else something like the first operand, so that one run also
- * finds what else is not supported. */
-static Name stand_in(Importer *c, const char *name, Value *made)
+static bool declared_type(Importer *c, const char *name, Type *out)
 {
     const Onnx__GraphProto *g = c->state->scope->proto;
     Declared d = { .s = c->state, .info = g ? info_among(g->n_value_info, g->value_info, name) : NULL };
     if (g && !d.info)
         d.info = info_among(g->n_output, g->output, name);
+    bool ok = import_quietly(c, read_declared, &d);
+    *out = d.type;
+    return ok;
+}
+
+bool out_declared(Importer *c, int i, Type *out)
+{
+    const Onnx__NodeProto *p = c->proto;
+    return out_wanted(c, i) && declared_type(c, p->output[i], out);
+}
+
+/* In place of a result that could not be imported: what the model declares it to be, else something like the first operand, so that one run also
+ * finds what else is not supported. */
+static Name stand_in(Importer *c, const char *name, Value *made)
+{
+    Type declared;
     if (made)
         return (Name){ .val = made, .broken = true, .guessed = true };
-    bool guessed = !import_quietly(c, read_declared, &d);
+    bool guessed = !declared_type(c, name, &declared);
     if (guessed && (!c->input || !in(c, 0)))
         return (Name){ .broken = true };
     Value *v = node_out(node_new(c->b.g, NULL, OP_input, 0, NULL, &(Attr_input){ .index = -1 }, -1, c->b.loc));
-    v->type = guessed ? in(c, 0)->type : d.type;
+    v->type = guessed ? in(c, 0)->type : declared;
     return (Name){ .val = v, .broken = true, .guessed = guessed };
 }
 

@@ -34,6 +34,7 @@ int in_count(const Importer *c);                    /* inputs listed, absent one
 int out_count(const Importer *c);
 Value *in(const Importer *c, int i);                /* NULL if absent or not listed */
 bool out_wanted(const Importer *c, int i);          /* listed and not the empty name */
+bool out_declared(Importer *c, int i, Type *out);   /* the type that the model declares for it; false if it does not */
 bool set_out(Importer *c, int i, Value *v);         /* names the value; false if v is NULL */
 #define OUT(c, v) return set_out((c), 0, (v))
 

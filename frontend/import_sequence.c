@@ -106,18 +106,29 @@ static bool sizes_of(Importer *c, Value *shape, const Type *item, int rank, DimV
     return !open || (shape && build_node(&c->b, OP_bind, IN(shape), &(Attr_bind){ .syms = { rank, sym } }, 0));
 }
 
+/* Where the sequence leaves the rank open, what the model declares for the result decides; at run time an item of another rank is refused. */
+static bool rank_of_result(Importer *c, const Type *item, int more_axes, int *rank)
+{
+    Type declared;
+    *rank = item->rank + more_axes;
+    if (item->kind == TY_TENSOR && item->rank >= 0)
+        return true;
+    bool known = item->kind == TY_TENSOR && out_declared(c, 0, &declared) && declared.kind == TY_TENSOR && declared.rank >= more_axes;
+    *rank = known ? declared.rank : 0;
+    return known || import_unsupported(c, "an item whose rank neither the sequence nor the model's declaration of the result says");
+}
+
 static Value *item_at(Importer *c, Value *s, Value *position)
 {
     const Type *item = s->type.elem;
     DimVec shape;
+    int rank;
     if (item->kind != TY_TENSOR)
         return mk_seq_get(&c->b, IN(s), (Attr_seq_get){ 0 });
-    if (item->rank < 0) {
-        import_unsupported(c, "an item whose rank is not known");
+    if (!rank_of_result(c, item, 0, &rank))
         return NULL;
-    }
-    Value *said = mk_seq_shape(&c->b, IN(s, position), (Attr_seq_shape){ .rank = item->rank });
-    return sizes_of(c, said, item, item->rank, &shape) ? mk_seq_at(&c->b, IN(s, position), (Attr_seq_at){ .shape = shape }) : NULL;
+    Value *said = mk_seq_shape(&c->b, IN(s, position), (Attr_seq_shape){ .rank = rank });
+    return sizes_of(c, said, item, rank, &shape) ? mk_seq_at(&c->b, IN(s, position), (Attr_seq_at){ .shape = shape }) : NULL;
 }
 
 bool import_sequence_at(Importer *c)
@@ -158,9 +169,9 @@ bool import_concat_from_sequence(Importer *c)
     if (!sequence(c, 0))
         return false;
     const Type *item = in(c, 0)->type.elem;
-    if (item->rank < 0)
-        return import_unsupported(c, "joining items whose rank is not known");
-    int rank = item->rank + stack;
+    int rank;
+    if (!rank_of_result(c, item, stack, &rank))
+        return false;
     int64_t axis = import_axis(c, attr_i(c, "axis", 0), rank, &ok);
     const Node *list = made_of(in(c, 0));
     if (!ok)
@@ -170,7 +181,7 @@ bool import_concat_from_sequence(Importer *c)
     Value *said = mk_seq_concat_shape(&c->b, IN(in(c, 0)), (Attr_seq_concat_shape){ .axis = axis, .new_axis = stack, .rank = rank });
     Dim dim[MAX_RANK];
     for (int i = 0; i < rank; i++)
-        dim[i] = i == axis ? dim_const(c->m->dims, -1) : item->dim[i - (stack && i > axis)];
+        dim[i] = i == axis || item->rank < 0 ? dim_const(c->m->dims, -1) : item->dim[i - (stack && i > axis)];
     Type joined = type_tensor(c->m, item->dtype, rank, dim);
     DimVec shape;
     OUT(c, sizes_of(c, said, &joined, rank, &shape) ? mk_seq_concat(&c->b, IN(in(c, 0)), (Attr_seq_concat){ .axis = axis, .new_axis = stack, .shape = shape }) : NULL);

@@ -297,6 +297,11 @@ const cases = {
     nodes: [{ op: 'If', in: ['x0'], out: ['y0', 'y1'],
               attrs: { then_branch: { nodes: [{ op: 'NonZero', in: ['x1'], out: ['t'] }, { op: 'Relu', in: ['x1'], out: ['t1'] }], out: { t: 'int64', t1: fl } },
                        else_branch: { nodes: [{ op: 'Constant', in: [], out: ['e'], attrs: { value: i64([1, 0], []) } }, { op: 'Neg', in: ['x1'], out: ['e1'] }], out: { e: 'int64', e1: fl } } } }] }),
+  sequence_of_ranks_at: () => ({ in: [f(2), f(2, 3), f(3, 1, 2), i64([], [1]), i64([], [2])], out: [fl],
+    nodes: [{ op: 'SequenceConstruct', in: ['x0', 'x1'], out: ['s'] }, { op: 'SequenceInsert', in: ['s', 'x2', 'x3'], out: ['t'] }, { op: 'SequenceAt', in: ['t', 'x4'], out: ['y0'] }] }),
+  sequence_of_ranks_joined: () => ({ in: [f(2), f(2, 3), f(4, 3), i64([], [0]), i64([], [1])], out: [fl],
+    nodes: [{ op: 'SequenceConstruct', in: ['x0', 'x1'], out: ['s'] }, { op: 'SequenceErase', in: ['s', 'x3'], out: ['t'] }, { op: 'SequenceInsert', in: ['t', 'x2', 'x4'], out: ['u'] },
+            { op: 'ConcatFromSequence', in: ['u'], out: ['y0'], attrs: { axis: 0 } }] }),
   // drawn at random: compared by range and mean
   random_uniform: () => ({ op: 'RandomUniform', in: [], out: [fl], attrs: { shape: [40, 20], low: F(-3), high: F(5), seed: F(7) } }),
   random_normal_like: () => ({ op: 'RandomNormalLike', in: [f(40, 20)], out: [fl], attrs: { mean: F(2), scale: F(3), seed: F(7) } }),
