@@ -1,10 +1,10 @@
 /* import_fused.c -- com.microsoft: what ONNX Runtime's optimiser makes of several operators, and operators under another name or layout. */
 #include <string.h>
 
+#include "import_fused.h"
 #include "import_window.h"
 
-/* Result 0 that another importer gives for this node, with some of its inputs exchanged. */
-static Value *result_of(const Importer *c, ImportFn *fn, Value *const *input, int64_t opset)
+Value *fused_result_of(const Importer *c, ImportFn *fn, Value *const *input, int64_t opset)
 {
     enum { MOST_RESULTS = 8 };
     Value *result[MOST_RESULTS] = { NULL };
@@ -33,8 +33,7 @@ static Value *sigmoid_of(Builder *b, Value *x, double slope)
     return mk_mul(b, x, mk_sigmoid(b, mk_scaled(b, x, slope)));
 }
 
-/* p: what the activation is given, with the defaults of the operator of that name. */
-static Value *activation(Importer *c, const char *name, FloatVec p, Value *x)
+Value *fused_activation(Importer *c, const char *name, FloatVec p, Value *x)
 {
     Builder *b = &c->b;
     double first = p.n > 0 ? p.v[0] : 0, second = p.n > 1 ? p.v[1] : 0;
@@ -60,8 +59,7 @@ static Value *activation(Importer *c, const char *name, FloatVec p, Value *x)
     return NULL;
 }
 
-/* Parameters given as attributes activation_alpha, _beta, _gamma. */
-static Value *with_activation(Importer *c, Value *x)
+Value *fused_activation_of_attributes(Importer *c, Value *x)
 {
     static const char *const names[] = { "activation_alpha", "activation_beta", "activation_gamma" };
     double p[3];
@@ -70,26 +68,26 @@ static Value *with_activation(Importer *c, Value *x)
         p[n] = attr_f(c, names[n], 0);
         n++;
     }
-    return activation(c, attr_s(c, "activation", ""), (FloatVec){ n, p }, x);
+    return fused_activation(c, attr_s(c, "activation", ""), (FloatVec){ n, p }, x);
 }
 
-/* activation(conv(x, w, bias) + sum) */
+/* fused_activation(conv(x, w, bias) + sum) */
 bool import_fused_conv(Importer *c)
 {
     Value *y = import_conv_of(c, in(c, 0), in(c, 1), in(c, 2));
     if (in(c, 3))
         y = mk_add(&c->b, y, in(c, 3));
-    OUT(c, activation(c, attr_s(c, "activation", ""), attr_floats(c, "activation_params"), y));
+    OUT(c, fused_activation(c, attr_s(c, "activation", ""), attr_floats(c, "activation_params"), y));
 }
 
 bool import_fused_gemm(Importer *c)
 {
-    OUT(c, with_activation(c, result_of(c, import_gemm, c->input, LATEST)));
+    OUT(c, fused_activation_of_attributes(c, fused_result_of(c, import_gemm, c->input, LATEST)));
 }
 
 /* ---- other names and layouts ---- */
 
-static Value *channels_moved(Importer *c, Value *x, bool back)
+Value *channels_moved(Importer *c, Value *x, bool back)
 {
     int64_t perm[MAX_RANK];
     int rank = x ? value_rank(x) : 0;
@@ -103,12 +101,12 @@ bool import_nhwc_max_pool(Importer *c)
 {
     Value **input = inputs_copy(c);
     input[0] = channels_moved(c, in(c, 0), false);
-    OUT(c, channels_moved(c, input[0] ? result_of(c, import_max_pool, input, LATEST) : NULL, true));
+    OUT(c, channels_moved(c, input[0] ? fused_result_of(c, import_max_pool, input, LATEST) : NULL, true));
 }
 
 bool import_ms_pad(Importer *c)
 {
-    OUT(c, result_of(c, import_pad, c->input, LATEST));
+    OUT(c, fused_result_of(c, import_pad, c->input, LATEST));
 }
 
 /* A new axis of size 1, whose place is a constant. */

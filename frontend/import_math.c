@@ -232,14 +232,14 @@ bool import_mish(Importer *c)
 }
 
 /* x * Phi(x), Phi by erf. */
-static Value *gelu(Builder *b, Value *x)
+Value *mk_gelu(Builder *b, Value *x)
 {
     Value *erf = mk_erf(b, mk_scaled(b, x, 0.70710678118654752440));
     return mk_mul(b, mk_scaled(b, x, 0.5), mk_add(b, mk_k(b, x, 1), erf));
 }
 
 /* The tanh approximation, Hendrycks and Gimpel 2016. */
-static Value *gelu_tanh(Builder *b, Value *x)
+Value *mk_gelu_tanh(Builder *b, Value *x)
 {
     Value *cube = mk_mul(b, x, mk_mul(b, x, x));
     Value *t = mk_scaled(b, mk_add(b, x, mk_scaled(b, cube, 0.044715)), 0.79788456080286535588);
@@ -250,22 +250,22 @@ bool import_gelu(Importer *c)
 {
     const char *approximate = attr_s(c, "approximate", "none");
     if (!strcmp(approximate, "tanh"))
-        OUT(c, gelu_tanh(&c->b, in(c, 0)));
+        OUT(c, mk_gelu_tanh(&c->b, in(c, 0)));
     if (strcmp(approximate, "none"))
         return import_fail(c, "approximate must be none or tanh, not '%s'", approximate);
-    OUT(c, gelu(&c->b, in(c, 0)));
+    OUT(c, mk_gelu(&c->b, in(c, 0)));
 }
 
 /* com.microsoft: x + bias first, where there is one. */
 bool import_fast_gelu(Importer *c)
 {
     Value *x = in(c, 0);
-    OUT(c, gelu_tanh(&c->b, in(c, 1) ? mk_add(&c->b, x, in(c, 1)) : x));
+    OUT(c, mk_gelu_tanh(&c->b, in(c, 1) ? mk_add(&c->b, x, in(c, 1)) : x));
 }
 
 bool import_bias_gelu(Importer *c)
 {
-    OUT(c, gelu(&c->b, mk_add(&c->b, in(c, 0), in(c, 1))));
+    OUT(c, mk_gelu(&c->b, mk_add(&c->b, in(c, 0), in(c, 1))));
 }
 
 static Value *swish(Builder *b, Value *x, double alpha)

@@ -13,6 +13,8 @@ Value *mk_scaled(Builder *b, Value *x, double k);                       /* x * k
 Value *mk_shifted(Builder *b, Value *x, double k);                      /* x + k; x itself if k is 0 */
 Value *mk_full(Builder *b, DType t, int rank, const Dim *dim, double x);/* every element x */
 Value *mk_floats(Builder *b, DType t, FloatVec v);                      /* constant t[n] */
+Value *mk_gelu(Builder *b, Value *x);                                   /* x/2 (1 + erf(x / sqrt 2)) */
+Value *mk_gelu_tanh(Builder *b, Value *x);                              /* the approximation by tanh */
 DType wide_float(DType t);                                              /* f32 for small floats, else t: where sums are accumulated */
 
 /* ---- shapes ---- */

@@ -7,6 +7,7 @@
 // The cases are at the end. A case: { op, domain, attrs, in: [tensor...], out: [type...], ops: opset of ai.onnx }. An operand made with `weight` becomes
 // an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these, tensors, graphs. A case of several nodes has `nodes` instead of op,
 // domain and attrs: each { op, domain, attrs, in: [names], out: [names] } of the operands x0, x1... and the results y0, y1...
+// Where ONNX Runtime has no CPU kernel, `unfused` are the nodes that it runs instead.
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -83,7 +84,7 @@ const weight = t => ({ ...t, fixed: true });
 const list = n => Array.from({ length: n }, () => Math.fround(rnd() * 2 - 1));
 
 async function write(name, c) {
-  const first = model(c);
+  const first = model(c.unfused ? { ...c, nodes: c.unfused } : c);
   const s = await ort.InferenceSession.create(new Uint8Array(first), { graphOptimizationLevel: 'disabled', logSeverityLevel: 3 });
   const feeds = {};
   c.in.forEach((t, i) => { if (t && !t.fixed) feeds[`x${i}`] = new ort.Tensor(t.type, t.data, t.dims); });
@@ -127,6 +128,19 @@ const toText = (type, v) => ({ op: 'Cast', in: [tensor(type, [v.length], v)], ou
 const ofText = (type, v) => ({ op: 'Cast', in: [text([v.length], v)], out: [type], attrs: { to: TYPE[type] }, ops: 21, tolerance: { rtol: 0, atol: 0 } });
 const reals = ['1', '-1', '3.14', '  7', '7  ', '1e5', '1E-5', '100.5', '+INF', 'inf', '-inf', 'NaN', '+5', '1.17549435e-38', '16777217', '3.4028235e38', '1e', '-0', '0.1e1x'];
 
+const node = (op, from, to, attrs, domain) => ({ op, in: from.split(' ').filter(Boolean), out: to.split(' '), attrs, domain });
+const turn = (from, to, perm) => node('Transpose', from, to, { perm });
+function t5(both, buckets, most, queries, keys) {
+  const n = both ? buckets / 2 : buckets, exact = n / 2, whole = (name, v) => node('Constant', '', name, { value: i64([], [v]) }), real = (name, v) => node('Constant', '', name, { value: k(v) });
+  return { domain: ms, op: 'RelativePositionBias', in: [f(buckets, 2), i64([], [queries]), i64([], [keys])], out: [fl], attrs: { max_distance: most, is_bidirectional: both },
+    unfused: [whole('zero', 0), whole('one', 1), whole('exact', exact), whole('last', n - 1), whole('n', n), real('exactf', exact), real('span', Math.log(most / exact)), real('rest', n - exact),
+      node('Constant', '', 'first', { value_ints: [0] }), node('Constant', '', 'second', { value_ints: [1] }), node('Range', 'zero x1 one', 'q'), node('Range', 'zero x2 one', 'k'),
+      node('Unsqueeze', 'q second', 'q1'), node('Sub', 'k q1', 'a'), node('Neg', 'a', 'na'), both ? node('Abs', 'a', 'd') : node('Max', 'na zero', 'd'), node('Less', 'd exact', 'small'),
+      node('Max', 'd one', 'm'), node('Cast', 'm', 'mf', { to: 1 }), node('Div', 'mf exactf', 'r'), node('Log', 'r', 'l'), node('Div', 'l span', 'p'), node('Mul', 'p rest', 'g'),
+      node('Cast', 'g', 'gi', { to: 7 }), node('Add', 'gi exact', 'ge'), node('Min', 'ge last', 'shared'), node('Where', 'small d shared', 'w'),
+      node('Greater', 'a zero', 'ahead'), node('Cast', 'ahead', 'ai', { to: 7 }), node('Mul', 'ai n', 'an'), both ? node('Add', 'w an', 'bucket') : node('Identity', 'w', 'bucket'),
+      node('Gather', 'x0 bucket', 'rows'), node('Transpose', 'rows', 'heads', { perm: [2, 0, 1] }), node('Unsqueeze', 'heads first', 'y0')] };
+}
 const ifSizes = c => ({ in: [tensor('bool', [], [c]), f(4, 3)], out: [fl, 'int64'],
   nodes: [{ op: 'If', in: ['x0'], out: ['z'], attrs: { then_branch: { nodes: [{ op: 'Concat', in: ['x1', 'x1'], out: ['t'], attrs: { axis: 0 } }], out: { t: fl } },
                                                        else_branch: { nodes: [{ op: 'Transpose', in: ['x1'], out: ['e'], attrs: { perm: [1, 0] } }], out: { e: fl } } } },
@@ -290,6 +304,33 @@ const cases = {
     nodes: [{ op: 'Constant', in: [], out: ['c'], attrs: { value_strings: ['x', '\u00e9\u4e2d'] } }, { op: 'Constant', in: [], out: ['one'], attrs: { value_string: 'x' } },
             { op: 'StringConcat', in: ['x0', 'c'], out: ['y0'] }, { op: 'Equal', in: ['x0', 'one'], out: ['y1'] }] }),
   where_text: () => ({ op: 'Where', in: [tensor('bool', [2, 1], [1, 0]), text([2, 3], ['a', 'b', 'c', 'd', 'e', 'f']), text([3], ['x', 'y', ''])], out: ['string'] }),
+  // what the transformer optimiser writes for GPUs
+  bias_softmax: () => ({ domain: ms, op: 'BiasSoftmax', in: [f(2, 3, 4, 4), f(2, 1, 1, 4)], out: [fl], attrs: { axis: 3, is_inner_broadcast: 1 }, tolerance: loose,
+    unfused: [node('Add', 'x0 x1', 'a'), node('Softmax', 'a', 'y0', { axis: 3 })] }),
+  bias_softmax_axis: () => ({ domain: ms, op: 'BiasSoftmax', in: [f(2, 3, 4), f(3, 4)], out: [fl], attrs: { axis: 1, is_inner_broadcast: 0 }, tolerance: loose,
+    unfused: [node('Add', 'x0 x1', 'a'), node('Shape', 'a', 's'), node('Flatten', 'a', 'b', { axis: 1 }), node('Softmax', 'b', 'd', { axis: 1 }), node('Reshape', 'd s', 'y0')] }),
+  bias_add: () => ({ domain: ms, op: 'BiasAdd', in: [f(2, 3, 4), f(4), f(2, 3, 4)], out: [fl], unfused: [node('Add', 'x0 x1', 'a'), node('Add', 'a x2', 'y0')] }),
+  bias_dropout: () => ({ domain: ms, op: 'BiasDropout', in: [f(3, 4), f(4), f(3, 4)], out: [fl], unfused: [node('Add', 'x0 x1', 'a'), node('Add', 'a x2', 'y0')] }),
+  bias_split_gelu: () => ({ domain: ms, op: 'BiasSplitGelu', in: [f(2, 3, 8), f(8)], out: [fl], tolerance: loose,
+    unfused: [node('Add', 'x0 x1', 'a'), node('Split', 'a', 'l r', { axis: 2 }), node('Gelu', 'r', 'g', {}, ms), node('Mul', 'l g', 'y0')] }),
+  gemm_fast_gelu: () => ({ domain: ms, op: 'GemmFastGelu', in: [f(2, 3, 4), f(4, 5), f(5)], out: [fl], tolerance: loose,
+    unfused: [node('MatMul', 'x0 x1', 'a'), node('FastGelu', 'a x2', 'y0', {}, ms)] }),
+  group_norm_silu: () => ({ domain: ms, op: 'GroupNorm', in: [f(2, 3, 5, 8), f(8), f(8)], out: [fl], attrs: { groups: 4, activation: 1, epsilon: F(1e-4) }, tolerance: loose, ops: 21,
+    unfused: [turn('x0', 't', [0, 3, 1, 2]), node('GroupNormalization', 't x1 x2', 'n', { num_groups: 4, epsilon: F(1e-4) }), node('Sigmoid', 'n', 's'), node('Mul', 'n s', 'm'), turn('m', 'y0', [0, 2, 3, 1])] }),
+  group_norm_first: () => ({ domain: ms, op: 'GroupNorm', in: [f(2, 8, 3, 5), f(8), f(8)], out: [fl], attrs: { groups: 2, activation: 0, channels_last: 0 }, tolerance: loose, ops: 21,
+    unfused: [node('GroupNormalization', 'x0 x1 x2', 'y0', { num_groups: 2 })] }),
+  group_norm_skip: () => ({ domain: ms, op: 'SkipGroupNorm', in: [f(2, 3, 5, 8), f(8), f(8), f(2, 8), f(8)], out: [fl, fl], attrs: { groups: 4, activation: 0 }, tolerance: loose, ops: 21,
+    unfused: [node('Constant', '', 'at', { value_ints: [1, 2] }), node('Unsqueeze', 'x3 at', 'k'), node('Add', 'x0 k', 'a'), node('Add', 'a x4', 'y1'), turn('y1', 't', [0, 3, 1, 2]),
+              node('GroupNormalization', 't x1 x2', 'n', { num_groups: 4 }), turn('n', 'y0', [0, 2, 3, 1])] }),
+  nhwc_conv: () => ({ domain: ms, op: 'NhwcConv', in: [f(1, 6, 5, 4), weight(f(6, 3, 3, 2)), weight(f(6))], out: [fl], attrs: { kernel_shape: [3, 3], pads: [1, 1, 1, 1], group: 2 }, tolerance: loose,
+    unfused: [turn('x0', 't', [0, 3, 1, 2]), turn('x1', 'w', [0, 3, 1, 2]), node('Conv', 't w x2', 'v', { pads: [1, 1, 1, 1], group: 2 }), turn('v', 'y0', [0, 2, 3, 1])] }),
+  nhwc_fused_conv: () => ({ domain: ms, op: 'NhwcFusedConv', in: [f(1, 6, 5, 4), weight(f(6, 4, 3, 3)), weight(f(6)), f(1, 4, 3, 6)], out: [fl], attrs: { kernel_shape: [3, 3], activation: 'Relu' }, tolerance: loose,
+    unfused: [turn('x0', 't', [0, 3, 1, 2]), node('Conv', 't x1 x2', 'v'), turn('v', 'b', [0, 2, 3, 1]), node('Add', 'b x3', 'a'), node('Relu', 'a', 'y0')] }),
+  fused_matmul_activation: () => ({ domain: ms, op: 'FusedMatMulActivation', in: [f(3, 2), f(3, 4)], out: [fl], attrs: { transA: 1, alpha: F(2), activation: 'LeakyRelu', activation_alpha: F(0.1) }, tolerance: loose,
+    unfused: [node('FusedMatMul', 'x0 x1', 'a', { transA: 1, alpha: F(2) }, ms), node('LeakyRelu', 'a', 'y0', { alpha: F(0.1) })] }),
+  relative_position_bias: () => t5(1, 16, 64, 70, 90),
+  relative_position_bias_causal: () => t5(0, 32, 128, 150, 150),
+  range_ms: () => ({ domain: ms, op: 'Range', in: [k(1), k(7), k(1.5)], out: [fl] }),
   // control flow and sizes that the data decides
   if_sizes_then: () => ifSizes(1),
   if_sizes_else: () => ifSizes(0),
