@@ -374,9 +374,24 @@ bool import_causal_conv_with_state(Importer *c)
 /* ---- TensorScatter: updates written into a cache from position write_indices[n] of sequence n on ---- */
 
 /* Cache position p holds update p - start, counted round the cache in circular mode, if there is such an update. */
+Value *updated_cache(Builder *b, Value *cache, Value *update, Value *start, int axis, bool circular)
+{
+    if (!cache || !update)
+        return NULL;
+    int rank = value_rank(cache);
+    Value *at = mk_align_channel(b, mk_iota_n(b, DT_i64, value_dim(cache, axis)), rank, axis);
+    if (start)
+        at = mk_sub(b, at, mk_align_channel(b, mk_cast_to(b, start, DT_i64), rank, 0));
+    if (circular)
+        at = mk_mod(b, at, mk_dim_scalar(b, value_dim(cache, axis), DT_i64));
+    Value *last = mk_shifted(b, mk_dim_scalar(b, value_dim(update, axis), DT_i64), -1), *zero = mk_scalar(b, DT_i64, 0);
+    Value *written = mk_and(b, mk_le(b, zero, at), mk_le(b, at, last));
+    Value *from = mk_expand_to(b, mk_max(b, zero, mk_min(b, at, last)), rank, cache->type.dim);
+    return mk_where(b, written, mk_gather_elements(b, IN(update, from), (Attr_gather_elements){ .axis = axis }), cache);
+}
+
 bool import_tensor_scatter(Importer *c)
 {
-    Builder *b = &c->b;
     Value *cache = in(c, 0), *update = in(c, 1), *start = in(c, 2);
     bool ok = cache && update, circular = !strcmp(attr_s(c, "mode", "linear"), "circular");
     int rank = ok ? value_rank(cache) : 0;
@@ -385,13 +400,5 @@ bool import_tensor_scatter(Importer *c)
         return false;
     if (value_rank(update) != rank || axis == 0)
         return import_fail(c, "cache and update must have the same rank, and the axis cannot be the batch");
-    Value *at = mk_align_channel(b, mk_iota_n(b, DT_i64, value_dim(cache, (int)axis)), rank, (int)axis);
-    if (start)
-        at = mk_sub(b, at, mk_align_channel(b, mk_cast_to(b, start, DT_i64), rank, 0));
-    if (circular)
-        at = mk_mod(b, at, mk_dim_scalar(b, value_dim(cache, (int)axis), DT_i64));
-    Value *last = mk_shifted(b, mk_dim_scalar(b, value_dim(update, (int)axis), DT_i64), -1), *zero = mk_scalar(b, DT_i64, 0);
-    Value *written = mk_and(b, mk_le(b, zero, at), mk_le(b, at, last));
-    Value *from = mk_expand_to(b, mk_max(b, zero, mk_min(b, at, last)), rank, cache->type.dim);
-    OUT(c, mk_where(b, written, mk_gather_elements(b, IN(update, from), (Attr_gather_elements){ .axis = axis }), cache));
+    OUT(c, updated_cache(&c->b, cache, update, start, (int)axis, circular));
 }

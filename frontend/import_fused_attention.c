@@ -21,7 +21,8 @@ static bool scale_of(Importer *c, const Value *q, double *scale)
     return true;
 }
 
-static Value *attend(Importer *c, Value *q, Value *k, Value *v, Value *bias, double scale)
+/* sink: NULL, or a score that every query has besides those of its keys, and that leads to no value. */
+static Value *attend_with_sink(Importer *c, Value *q, Value *k, Value *v, Value *bias, Value *sink, double scale)
 {
     Builder *b = &c->b;
     Value *scores = scaled_product(b, q, k, scale);
@@ -29,7 +30,17 @@ static Value *attend(Importer *c, Value *q, Value *k, Value *v, Value *bias, dou
     if (cap != 0)
         scores = mk_scaled(b, mk_tanh(b, mk_scaled(b, scores, 1 / cap)), cap);
     scores = bias ? mk_add(b, scores, bias) : scores;
-    return join_heads(b, grouped_matmul(b, mk_softmax(b, IN(scores), (Attr_softmax){ .axis = 3 }), v));
+    Attr_softmax along = { .axis = 3 };
+    if (!sink || !scores)
+        return join_heads(b, grouped_matmul(b, mk_softmax(b, IN(scores), along), v));
+    Dim column[4] = { value_dim(scores, 0), value_dim(scores, 1), value_dim(scores, 2), dim_one(b) }, keys = value_dim(scores, 3);
+    Value *all = mk_softmax(b, IN(mk_concat2(b, scores, mk_expand_to(b, sink, 4, column), 3)), along);
+    return join_heads(b, grouped_matmul(b, mk_slice_axis(b, all, 3, dim_const(c->m->dims, 0), keys), v));
+}
+
+static Value *attend(Importer *c, Value *q, Value *k, Value *v, Value *bias, double scale)
+{
+    return attend_with_sink(c, q, k, v, bias, NULL, scale);
 }
 
 /* A bias of mask_filter_value where `allowed` is false. */
@@ -210,7 +221,14 @@ bool import_multi_head_attention(Importer *c)
     return set_out(c, 1, o.k) && set_out(c, 2, o.v) && set_out(c, 0, attend(c, o.q, o.k, o.v, bias, scale));
 }
 
-/* ---- GroupQueryAttention: causal, with a past that grows, and rotary positions ---- */
+/* ---- GroupQueryAttention: causal, with a past that grows or a buffer that fills, and rotary positions ---- */
+
+/* Where the queries and the new keys stand. */
+typedef struct Places {
+    Dim past;                       /* of a past that grows: its length, which is that of every sequence */
+    Value *start;                   /* of a buffer: i64[batch], how much of it is in use; NULL: the past grows */
+    Value *position;                /* i64[batch or 1, queries] */
+} Places;
 
 /* Rows of a cache [positions, rotated / 2] for queries behind `past` keys, or at given positions: [batch or 1, 1, seq, rotated / 2]. */
 static Value *cache_rows(Importer *c, Value *cache, Value *positions, Dim past, Dim queries)
@@ -240,22 +258,28 @@ static bool gqa_operands(Importer *c, int64_t heads, int64_t kv_heads, Operands 
     return o->q && o->k && o->v;
 }
 
-/* Query i stands at past + i. It sees the keys up to itself, as many as local_window_size says, that are no padding: seqlens_k is the last key. */
-static Value *gqa_bias(Importer *c, Dim queries, Dim keys, Dim past, DType t)
+static Value *gqa_lengths(Importer *c)
+{
+    Builder *b = &c->b;
+    return mk_cast_to(b, mk_reshape_to(b, in(c, 5), 1, (Dim[]){ type_count_dim(c->m, &in(c, 5)->type) }), DT_i64);
+}
+
+/* A query sees the keys up to itself, as many as local_window_size says, that are no padding: seqlens_k is the last key. */
+static Value *gqa_bias(Importer *c, const Places *at, Dim keys, DType t)
 {
     Builder *b = &c->b;
     int64_t window = attr_i(c, "local_window_size", -1);
-    Value *at = mk_add(b, mk_iota_n(b, DT_i64, queries), mk_dim_scalar(b, past, DT_i64)), *key = mk_iota_n(b, DT_i64, keys);
-    at = mk_insert_axes(b, at, 1, 1);
-    Value *last = mk_insert_axes(b, mk_cast_to(b, mk_reshape_to(b, in(c, 5), 1, (Dim[]){ type_count_dim(c->m, &in(c, 5)->type) }), DT_i64), 1, 3);
-    Value *allowed = mk_and(b, mk_le(b, key, at), mk_le(b, key, last));
+    Value *own = mk_insert_axes(b, mk_insert_axes(b, at->position, 2, 1), 1, 1), *key = mk_iota_n(b, DT_i64, keys);
+    Value *allowed = mk_le(b, key, own);
+    if (!at->start)
+        allowed = mk_and(b, allowed, mk_le(b, key, mk_insert_axes(b, gqa_lengths(c), 1, 3)));
     if (window > 0)
-        allowed = mk_and(b, allowed, mk_lt(b, mk_shifted(b, at, (double)-window), key));
+        allowed = mk_and(b, allowed, mk_lt(b, mk_shifted(b, own, (double)-window), key));
     return added_bias(b, bias_of(b, allowed, t), in(c, 10));
 }
 
-/* The past must hold what came before and nothing else: neither a buffer with room for more, nor sequences of different lengths (which the first
- * run, without a past, may have). So every sequence ends where the keys end. */
+/* A past that grows must hold what came before and nothing else: neither room for more, nor sequences of different lengths (which the first run,
+ * without a past, may have). So every sequence ends where the keys end. */
 static bool gqa_check(Importer *c, Dim queries, Dim past)
 {
     Builder *b = &c->b;
@@ -273,34 +297,82 @@ static bool gqa_check(Importer *c, Dim queries, Dim past)
     return build_node(b, OP_check, IN_NONE, &a, 0) != NULL;
 }
 
-bool import_group_query_attention(Importer *c)
+/* The past is a buffer with room for more where the model declares the present to be as long as the past. */
+static bool is_buffer(Importer *c, const Value *past)
+{
+    Type declared;
+    return past && value_rank(past) == 4 && out_declared(c, 1, &declared) && declared.kind == TY_TENSOR && declared.rank == 4 && declared.dim[2] == value_dim(past, 2);
+}
+
+/* A sequence of which n + 1 keys are known in the end had those before the queries; in the first run there are none before, and the queries behind
+ * the n-th are padding. */
+static bool gqa_places(Importer *c, Value *past, Dim queries, Places *out)
 {
     Builder *b = &c->b;
+    Value *row = mk_iota_n(b, DT_i64, queries);
+    *out = (Places){ .past = past ? value_dim(past, 2) : dim_const(c->m->dims, 0) };
+    if (is_buffer(c, past)) {
+        Value *end = mk_shifted(b, gqa_lengths(c), 1);
+        out->start = mk_max(b, mk_sub(b, end, mk_dim_scalar(b, queries, DT_i64)), mk_scalar(b, DT_i64, 0));
+        out->position = mk_add(b, mk_insert_axes(b, out->start, 1, 1), row);
+        return out->position != NULL;
+    }
+    out->position = mk_insert_axes(b, mk_add(b, row, mk_dim_scalar(b, out->past, DT_i64)), 0, 1);
+    return out->position && gqa_check(c, queries, out->past);
+}
+
+/* What a buffer holds behind the new keys means nothing, and becomes 0. */
+static Value *gqa_present(Importer *c, Value *past, Value *now, const Places *at)
+{
+    Builder *b = &c->b;
+    if (at->start) {
+        Value *all = updated_cache(b, past, now, at->start, 2, false), *end = mk_add(b, at->start, mk_dim_scalar(b, value_dim(now, 2), DT_i64));
+        Value *used = mk_lt(b, mk_iota_n(b, DT_i64, value_dim(past, 2)), mk_insert_axes(b, end, 1, 2));       /* [batch, 1, room] */
+        return all ? mk_where(b, mk_insert_axes(b, used, 3, 1), all, mk_k(b, all, 0)) : NULL;
+    }
+    return past ? mk_concat2(b, past, now, 2) : now;
+}
+
+/* smooth_softmax: a score of 0; head_sink [heads]: one per head. */
+static Value *gqa_sink(Importer *c, DType t)
+{
+    Builder *b = &c->b;
+    if (in(c, 11))
+        return mk_insert_axes(b, mk_insert_axes(b, mk_cast_to(b, in(c, 11), t), 1, 2), 0, 1);
+    return attr_i(c, "smooth_softmax", 0) > 0 ? mk_scalar(b, t, 0) : NULL;
+}
+
+static bool gqa_rotate(Importer *c, Operands *o, const Places *at, Dim queries)
+{
+    Builder *b = &c->b;
+    if (!in(c, 7) || !in(c, 8) || value_rank(in(c, 7)) != 2 || !dim_is_const(value_dim(in(c, 7), 1)))
+        return import_fail(c, "cos_cache and sin_cache are needed for do_rotary");
+    Value *positions = in(c, 9) ? in(c, 9) : at->start ? at->position : NULL;
+    Value *cosine = cache_rows(c, in(c, 7), positions, at->past, queries), *sine = cache_rows(c, in(c, 8), positions, at->past, queries);
+    int64_t rotated = 2 * value_dim(in(c, 7), 1)->k;
+    bool interleaved = attr_i(c, "rotary_interleaved", 0);
+    o->q = rotate_heads(b, o->q, cosine, sine, rotated, interleaved);
+    o->k = rotate_heads(b, o->k, cosine, sine, rotated, interleaved);
+    return o->q && o->k;
+}
+
+bool import_group_query_attention(Importer *c)
+{
     Operands o = { NULL, NULL, NULL };
-    Value *past_k = in(c, 3), *past_v = in(c, 4);
+    Places at;
     double scale;
     if (!gqa_operands(c, attr_i(c, "num_heads", 0), attr_i(c, "kv_num_heads", 0), &o) || !scale_of(c, o.q, &scale) || !in(c, 5))
         return false;
-    if (attr_i(c, "smooth_softmax", 0) > 0 || in(c, 11))
-        return import_unsupported(c, "smooth_softmax");
-    Dim past = past_k ? value_dim(past_k, 2) : dim_const(c->m->dims, 0), queries = value_dim(o.q, 2);
-    if (!gqa_check(c, queries, past))
+    Dim queries = value_dim(o.q, 2);
+    if (!gqa_places(c, in(c, 3), queries, &at) || (attr_i(c, "do_rotary", 0) && !gqa_rotate(c, &o, &at, queries)))
         return false;
-    if (attr_i(c, "do_rotary", 0)) {
-        if (!in(c, 7) || !in(c, 8) || !dim_is_const(value_dim(in(c, 7), 1)))
-            return import_fail(c, "cos_cache and sin_cache are needed for do_rotary");
-        Value *cosine = cache_rows(c, in(c, 7), in(c, 9), past, queries), *sine = cache_rows(c, in(c, 8), in(c, 9), past, queries);
-        int64_t rotated = 2 * value_dim(in(c, 7), 1)->k;
-        bool interleaved = attr_i(c, "rotary_interleaved", 0);
-        o.q = rotate_heads(b, o.q, cosine, sine, rotated, interleaved);
-        o.k = rotate_heads(b, o.k, cosine, sine, rotated, interleaved);
-    }
-    o.k = past_k ? mk_concat2(b, past_k, o.k, 2) : o.k;
-    o.v = past_v ? mk_concat2(b, past_v, o.v, 2) : o.v;
-    if (!o.q || !o.k || !o.v)
+    o.k = gqa_present(c, in(c, 3), o.k, &at);
+    o.v = gqa_present(c, in(c, 4), o.v, &at);
+    if (!o.k || !o.v)
         return false;
-    Value *bias = gqa_bias(c, queries, value_dim(o.k, 2), past, o.q->type.dtype);
-    return set_out(c, 1, o.k) && set_out(c, 2, o.v) && set_out(c, 0, attend(c, o.q, o.k, o.v, bias, scale));
+    DType t = o.q->type.dtype;
+    Value *bias = gqa_bias(c, &at, value_dim(o.k, 2), t);
+    return set_out(c, 1, o.k) && set_out(c, 2, o.v) && set_out(c, 0, attend_with_sink(c, o.q, o.k, o.v, bias, gqa_sink(c, t), scale));
 }
 
 /* ---- RotaryEmbedding ---- */

@@ -141,6 +141,10 @@ function t5(both, buckets, most, queries, keys) {
       node('Greater', 'a zero', 'ahead'), node('Cast', 'ahead', 'ai', { to: 7 }), node('Mul', 'ai n', 'an'), both ? node('Add', 'w an', 'bucket') : node('Identity', 'w', 'bucket'),
       node('Gather', 'x0 bucket', 'rows'), node('Transpose', 'rows', 'heads', { perm: [2, 0, 1] }), node('Unsqueeze', 'heads first', 'y0')] };
 }
+// A past with room for more: of every sequence last + 1 keys are known in the end.
+const gqaBuffer = (batch, queries, last, room, attrs) => ({ domain: ms, op: 'GroupQueryAttention',
+  in: [f(batch, queries, 4 * 16), f(batch, queries, 2 * 16), f(batch, queries, 2 * 16), f(batch, 2, room, 16), f(batch, 2, room, 16), i32([batch], last), i32([], [Math.max(...last) + 1]), ...rotary(16, 16)],
+  out: [fl, fl, fl], attrs: { num_heads: 4, kv_num_heads: 2, ...attrs }, tolerance: loose });
 const ifSizes = c => ({ in: [tensor('bool', [], [c]), f(4, 3)], out: [fl, 'int64'],
   nodes: [{ op: 'If', in: ['x0'], out: ['z'], attrs: { then_branch: { nodes: [{ op: 'Concat', in: ['x1', 'x1'], out: ['t'], attrs: { axis: 0 } }], out: { t: fl } },
                                                        else_branch: { nodes: [{ op: 'Transpose', in: ['x1'], out: ['e'], attrs: { perm: [1, 0] } }], out: { e: fl } } } },
@@ -244,6 +248,13 @@ const cases = {
     out: [fl, fl, fl], attrs: { num_heads: 4, kv_num_heads: 2, do_rotary: 1 }, tolerance: loose }),
   group_query_packed_window: () => ({ domain: ms, op: 'GroupQueryAttention', in: [f(1, 6, 8 * 2 * H), null, null, f(1, 2, 0, 2 * H), f(1, 2, 0, 2 * H), i32([1], [5]), i32([], [6]), ...rotary(16, 16)],
     out: [fl, fl, fl], attrs: { num_heads: 4, kv_num_heads: 2, do_rotary: 1, rotary_interleaved: 1, local_window_size: 3, softcap: F(0.8) }, tolerance: loose }),
+  group_query_smooth: () => ({ domain: ms, op: 'GroupQueryAttention', in: [f(1, S, 4 * H), f(1, S, 2 * H), f(1, S, 2 * H), f(1, 2, 0, H), f(1, 2, 0, H), i32([1], [S - 1]), i32([], [S])], out: [fl, fl, fl],
+    attrs: { num_heads: 4, kv_num_heads: 2, smooth_softmax: 1 }, tolerance: loose }),
+  group_query_sink: () => ({ domain: ms, op: 'GroupQueryAttention', in: [f(1, S, 4 * H), f(1, S, 2 * H), f(1, S, 2 * H), f(1, 2, 0, H), f(1, 2, 0, H), i32([1], [S - 1]), i32([], [S]), null, null, null, null, f(4)], out: [fl, fl, fl],
+    attrs: { num_heads: 4, kv_num_heads: 2 }, tolerance: loose }),
+  group_query_buffer: () => gqaBuffer(1, 2, [4], 9, {}),
+  group_query_buffer_first: () => gqaBuffer(1, 4, [3], 9, { do_rotary: 1 }),
+  group_query_buffer_rotary: () => gqaBuffer(2, 1, [4, 2], 8, { do_rotary: 1, local_window_size: 3 }),
   rotary_offset: () => ({ domain: ms, op: 'RotaryEmbedding', in: [f(B, S, D), i64([1], [2]), ...rotary(16, H)], out: [fl], tolerance: loose }),
   rotary_positions: () => ({ domain: ms, op: 'RotaryEmbedding', in: [f(B, N, S, H), i64([B, S], [0, 1, 2, 3, 5, 4, 3, 2]), ...rotary(16, H)], out: [fl], attrs: { interleaved: 1 }, tolerance: loose }),
   // few bits
