@@ -162,6 +162,7 @@ typedef struct KernelMeans { LLVMValueRef scratch, share, pool, decode_image, me
  * then results. Data-sized results: their actual dims are written to the symbols. Returns the i32 status. */
 LLVMValueRef gen_kernel_call(Codegen *cg, const Node *n, LLVMValueRef context, const LLVMValueRef *data, KernelMeans means);
 /* k_export: the output (an ingot_tensor that is described already) gets memory of its own, with all that the value points to. */
+bool cg_graph_has(const Graph *g, unsigned flag);   /* a node with this OPF_ flag, in nested graphs too */
 /* What a status other than 0 means: a sentence (errors.def), and the status of the run. */
 LLVMValueRef gen_kernel_sentence(Codegen *cg, LLVMValueRef status);
 LLVMValueRef gen_kernel_failure(Codegen *cg, LLVMValueRef status);

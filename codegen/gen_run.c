@@ -630,7 +630,7 @@ static LLVMValueRef memory_field(Run *r, int i)
     return LLVMBuildGEP2(r->cg->b, r->cg->ptr, r->memory, &at, 1, "");
 }
 
-static bool graph_has(const Graph *g, unsigned flag)
+bool cg_graph_has(const Graph *g, unsigned flag)
 {
     FOR_EACH_NODE(n, g) {
         const OpInfo *op = &op_table[n->op];
@@ -638,7 +638,7 @@ static bool graph_has(const Graph *g, unsigned flag)
             return true;
         for (int i = 0; i < op->nattr; i++) {
             const Graph *nested = op->attr[i].kind == AK_graph ? *(Graph *const *)(const void *)((const char *)n->attrs + op->attr[i].offset) : NULL;
-            if (nested && graph_has(nested, flag))
+            if (nested && cg_graph_has(nested, flag))
                 return true;
         }
     }
@@ -648,7 +648,7 @@ static bool graph_has(const Graph *g, unsigned flag)
 static void open_memory(Run *r)
 {
     Codegen *cg = r->cg;
-    bool needed = graph_has(cg->m->graph, OPF_KEEP);
+    bool needed = cg_graph_has(cg->m->graph, OPF_KEEP);
     for (int i = 0; i < r->noutputs; i++)
         needed |= is_exported(r->outputs[i]);
     if (!needed)
@@ -751,7 +751,7 @@ static bool open_run(Run *r, Codegen *cg)
     }
     for (int i = 0; i < cg->m->nheap; i++)
         r->heap[i] = cg_variable(cg, LLVMConstNull(cg->ptr));
-    if (graph_has(cg->m->graph, OPF_KERNEL))
+    if (cg_graph_has(cg->m->graph, OPF_KERNEL))
         r->kernel_status = cg_variable(cg, LLVMConstInt(cg->i32, 0, false));
     open_memory(r);
     return true;

@@ -3,7 +3,7 @@
  *      NAME_ingot_model, NAME_run              what every model exports
  *      NAME_INPUT0_COUNT, _BYTES, _DIM0 ...    sizes; macros with parameters where a size is symbolic, in the order of NAME_ingot_model.symbol
  *      NAME_WORKSPACE_BYTES, _ALIGN
- *      NAME_run_f32(in_x, out_y, workspace)    where every shape is fixed (NAME_run_typed if not everything is float)
+ *      NAME_run_f32(in_x, out_y, workspace)    where every shape is fixed and nothing is allocated (NAME_run_typed if not everything is float)
  */
 #include <ctype.h>
 #include <string.h>
@@ -167,13 +167,14 @@ static void write_sizes(const Header *h)
 
 /* ---- the convenient function ---- */
 
+/* A string that comes out, or is made on the way, lies in memory that the caller's allocate() gives. */
 static bool all_fixed(const Header *h, bool *all_f32)
 {
-    bool fixed = h->m->nheap == 0;
+    bool fixed = h->m->nheap == 0 && !cg_graph_has(h->m->graph, OPF_KEEP);
     *all_f32 = true;
     for (int i = 0; i < h->nin + h->nout; i++) {
         const Type *t = &(i < h->nin ? h->in[i] : h->out[i - h->nin])->type;
-        fixed &= type_is_static(t);
+        fixed &= type_is_static(t) && (i < h->nin || t->dtype != DT_str);
         *all_f32 &= t->dtype == DT_f32;
     }
     return fixed && h->m->arena_bytes && dim_is_const(h->m->arena_bytes);

@@ -19,6 +19,32 @@ END
 expect 0 "kept: str[1]" "$INGOT_RUN" run text.so --input x=none.json
 expect 1 "text.irt" "$INGOT_RUN" run text.so --input x=text.irt
 
+# the convenient function of the header has nothing to allocate with: not where strings come out or are made
+cat >made.irt <<'END'
+module "made"
+graph typed {
+  %0 = input() : f32[2] "x"
+  %1 = str_format(%0) : str[2]
+  return(%1) {names=["y"]}
+}
+END
+cat >compared.irt <<'END'
+module "compared"
+graph typed {
+  %0 = input() : str[2] "x"
+  %1 = str_eq(%0, %0) : bool[2]
+  return(%1) {names=["y"]}
+}
+END
+for model in made compared; do
+    expect 0 "" "$INGOT" compile $model.irt -o $model.o --header $model.h
+    printf '#include "%s.h"\nint main(void) { return %s_ingot_model.n_inputs != 1; }\n' $model $model >main.c
+    expect 0 "" ${CC:-cc} -std=c99 -Wall -Wextra -Werror main.c $model.o -o main
+    expect 0 "" ./main
+done
+grep -q made_run_typed made.h && complain "a function that cannot allocate gives strings"
+grep -q compared_run_typed compared.h || complain "no function for strings that only come in"
+
 # text that is no number is refused in the same words
 cat >number.irt <<'END'
 graph typed {

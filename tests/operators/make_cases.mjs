@@ -7,7 +7,7 @@
 // The cases are at the end. A case: { op, domain, attrs, in: [tensor...], out: [type...], ops: opset of ai.onnx }. An operand made with `weight` becomes
 // an initialiser, null is an absent one. Attributes: whole numbers, F(real), text, lists of these, tensors, graphs. A case of several nodes has `nodes` instead of op,
 // domain and attrs: each { op, domain, attrs, in: [names], out: [names] } of the operands x0, x1... and the results y0, y1...
-// Where ONNX Runtime has no CPU kernel, `unfused` are the nodes that it runs instead.
+// Where ONNX Runtime has no CPU kernel, `unfused` are the nodes that it runs instead. A case zero_X is also written as zero_X_open, with symbols for its zeros.
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -27,7 +27,7 @@ const TYPE = { float32: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int
 
 const tensorProto = t => msg(...t.dims.map(d => vi(1, d)), vi(2, TYPE[t.type]), t.name ? str(8, t.name) : null,
                              ...(t.type === 'string' ? t.data.map(s => str(6, s)) : [bytes(9, Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))]));
-const valueInfo = (name, type, dims) => msg(str(1, name), bytes(2, bytes(1, msg(vi(1, TYPE[type]), dims ? bytes(2, msg(...dims.map(d => bytes(1, vi(1, d))))) : null))));
+const valueInfo = (name, type, dims) => msg(str(1, name), bytes(2, bytes(1, msg(vi(1, TYPE[type]), dims ? bytes(2, msg(...dims.map(d => bytes(1, typeof d === 'string' ? str(2, d) : vi(1, d))))) : null))));
 class Real { constructor(v) { this.v = v; } }
 const F = v => new Real(v);
 const real = (field, x) => Buffer.concat([varint(field << 3 | 5), f32bytes(x)]);
@@ -43,7 +43,7 @@ function attribute(name, v) {
   return msg(head, ...v.map(x => vi(8, x)), vi(20, 7));
 }
 // A graph as attribute: { nodes, in: { name: type }, out: { name: type } }; shapes are left open.
-const subgraph = g => msg(...g.nodes.map(n => bytes(1, nodeProto(n))), str(2, 'sub'), ...Object.entries(g.in ?? {}).map(([n, t]) => bytes(11, valueInfo(n, t))),
+const subgraph = g => msg(...g.nodes.map(n => bytes(1, nodeProto(n))), str(2, 'sub'), ...Object.entries(g.in ?? {}).map(([n, t]) => bytes(11, valueInfo(n, ...[t].flat(1)))),
                           ...Object.entries(g.out).map(([n, t]) => bytes(12, valueInfo(n, t))));
 const nodeProto = n => msg(...n.in.map(t => str(1, t ?? '')), ...n.out.map(t => str(2, t ?? '')), str(4, n.op),
                            ...Object.entries(n.attrs ?? {}).map(([k, v]) => bytes(5, attribute(k, v))), str(7, n.domain ?? ''));
@@ -52,8 +52,8 @@ function model(c, results) {
   const outs = c.out.map((t, i) => t ? `y${i}` : '');
   const nodes = c.nodes ?? [{ ...c, in: operands.map(t => t?.name), out: outs }];
   const graph = msg(...nodes.map(n => bytes(1, nodeProto(n))), str(2, 'g'), ...operands.filter(t => t?.fixed).map(t => bytes(5, tensorProto(t))),
-                    ...operands.filter(t => t && !t.fixed).map(t => bytes(11, valueInfo(t.name, t.type, t.dims))),
-                    ...outs.map((n, i) => n && bytes(12, valueInfo(n, c.out[i], results?.[n].dims))));
+                    ...operands.filter(t => t && !t.fixed).map(t => bytes(11, valueInfo(t.name, t.type, c.open ? t.dims.map((d, k) => d || `${t.name}_${k}`) : t.dims))),
+                    ...outs.map((n, i) => n && bytes(12, valueInfo(n, c.out[i], c.open ? null : results?.[n].dims))));
   const opset = (d, v) => bytes(8, msg(d ? str(1, d) : null, vi(2, v)));
   const domains = [...new Set(nodes.map(n => n.domain).filter(Boolean))];
   return msg(vi(1, 8), str(2, 'make_cases'), bytes(7, graph), opset('', c.ops ?? 17), ...domains.map(d => opset(d, d === 'ai.onnx.ml' ? c.ml ?? 3 : 1)));
@@ -145,6 +145,8 @@ function t5(both, buckets, most, queries, keys) {
 const gqaBuffer = (batch, queries, last, room, attrs) => ({ domain: ms, op: 'GroupQueryAttention',
   in: [f(batch, queries, 4 * 16), f(batch, queries, 2 * 16), f(batch, queries, 2 * 16), f(batch, 2, room, 16), f(batch, 2, room, 16), i32([batch], last), i32([], [Math.max(...last) + 1]), ...rotary(16, 16)],
   out: [fl, fl, fl], attrs: { num_heads: 4, kv_num_heads: 2, ...attrs }, tolerance: loose });
+const ints = (name, v) => node('Constant', '', name, { value_ints: v });
+const named = n => ({ ...n, in: n.in.map(s => s === '_' ? '' : s), out: n.out.map(s => s === '_' ? '' : s) });
 const ifSizes = c => ({ in: [tensor('bool', [], [c]), f(4, 3)], out: [fl, 'int64'],
   nodes: [{ op: 'If', in: ['x0'], out: ['z'], attrs: { then_branch: { nodes: [{ op: 'Concat', in: ['x1', 'x1'], out: ['t'], attrs: { axis: 0 } }], out: { t: fl } },
                                                        else_branch: { nodes: [{ op: 'Transpose', in: ['x1'], out: ['e'], attrs: { perm: [1, 0] } }], out: { e: fl } } } },
@@ -354,6 +356,50 @@ const cases = {
   sequence_of_ranks_joined: () => ({ in: [f(2), f(2, 3), f(4, 3), i64([], [0]), i64([], [1])], out: [fl],
     nodes: [{ op: 'SequenceConstruct', in: ['x0', 'x1'], out: ['s'] }, { op: 'SequenceErase', in: ['s', 'x3'], out: ['t'] }, { op: 'SequenceInsert', in: ['t', 'x2', 'x4'], out: ['u'] },
             { op: 'ConcatFromSequence', in: ['u'], out: ['y0'], attrs: { axis: 0 } }] }),
+  // nothing: sizes of zero
+  zero_elementwise: () => ({ in: [f(0, 3), f(1, 3)], out: [fl, fl, 'bool'], nodes: [node('Add', 'x0 x1', 'y0'), node('Exp', 'x0', 'y1'), node('Less', 'x0 x1', 'y2')] }),
+  zero_movement: () => ({ in: [f(2, 0, 3), f(2, 4, 3)], out: [fl, fl, fl, fl, fl], nodes: [node('Concat', 'x0 x1', 'y0', { axis: 1 }), turn('x0', 'y1', [2, 1, 0]),
+    ints('r', [1, 2, 1]), node('Tile', 'x0 r', 'y2'), ints('p', [0, 1, 0, 0, 2, 0]), node('Pad', 'x0 p', 'y3'), ints('s', [0, 6]), node('Constant', '', 'm', { value: i64([2], [0, 6]) }), node('Reshape', 'x0 m', 'y4', { allowzero: 1 })] }),
+  zero_slices: () => ({ in: [f(4, 3)], out: [fl, fl, fl], nodes: [ints('a', [2]), ints('b', [2]), ints('t', [0]), node('Slice', 'x0 a b t', 'y0'), ints('sizes', [0, 4]), node('Split', 'x0 sizes', 'y1 y2', { axis: 0 })] }),
+  zero_gather: () => ({ in: [f(4, 3), i64([0], [])], out: [fl, fl], nodes: [node('Gather', 'x0 x1', 'y0', { axis: 0 }), node('Gather', 'x0 x1', 'y1', { axis: 1 })] }),
+  zero_scatter: () => ({ in: [f(4, 3), i64([0, 1], []), f(0, 3), i64([0, 3], []), f(0, 3)], out: [fl, fl], nodes: [node('ScatterND', 'x0 x1 x2', 'y0'), node('ScatterElements', 'x0 x3 x4', 'y1', { axis: 0 })] }),
+  zero_reduce: () => ({ in: [f(3, 0, 2)], out: [fl, fl, fl], nodes: [ints('a', [1]), node('ReduceSum', 'x0 a', 'y0'), node('ReduceProd', 'x0', 'y1', { axes: [1], keepdims: 0 }), node('ReduceSum', 'x0', 'y2', { keepdims: 0 })] }),
+  zero_reduce_rows: () => ({ in: [f(0, 4)], out: [fl, fl, 'int64', fl], nodes: [node('ReduceMax', 'x0', 'y0', { axes: [1] }), node('ReduceMean', 'x0', 'y1', { axes: [1] }), node('ArgMax', 'x0', 'y2', { axis: 1 }), node('Softmax', 'x0', 'y3')] }),
+  zero_matmul: () => ({ in: [f(0, 4), f(4, 5), f(3, 0), f(0, 2)], out: [fl, fl, fl], nodes: [node('MatMul', 'x0 x1', 'y0'), node('MatMul', 'x2 x3', 'y1'), node('Gemm', 'x0 x1', 'y2')] }),
+  zero_batch: () => ({ in: [f(0, 3, 6, 6), weight(f(4, 3, 3, 3)), weight(f(3)), weight(f(3)), weight(f(3)), weight(pos(3))], out: [fl, fl, fl, fl, fl, fl],
+    nodes: [node('Conv', 'x0 x1', 'y0'), node('MaxPool', 'x0', 'y1', { kernel_shape: [2, 2] }), node('AveragePool', 'x0', 'y2', { kernel_shape: [2, 2] }), node('GlobalAveragePool', 'x0', 'y3'),
+            node('BatchNormalization', 'x0 x2 x3 x4 x5', 'y4'), node('Constant', '', 'scale', { value: f32([4], [1, 1, 2, 2]) }), node('Resize', 'x0  scale'.replace('  ', ' none '), 'y5', { mode: 'linear' })].map(n => ({ ...n, in: n.in.map(i => i === 'none' ? '' : i) })) }),
+  zero_layer_norm: () => ({ in: [f(2, 0, 8), weight(f(8)), weight(f(8))], out: [fl], nodes: [node('LayerNormalization', 'x0 x1 x2', 'y0')] }),
+  zero_topk: () => ({ in: [f(3, 4)], out: [fl, 'int64'], nodes: [ints('k', [0]), node('TopK', 'x0 k', 'y0 y1')] }),
+  zero_found: () => ({ in: [f32([2, 3], () => 0), tensor('bool', [4], [0, 0, 0, 0]), f(4, 2)], out: ['int64', fl], nodes: [node('NonZero', 'x0', 'y0'), node('Compress', 'x2 x1', 'y1', { axis: 0 })] }),
+  zero_unique: () => ({ in: [f(0)], out: [fl, 'int64'], nodes: [node('Unique', 'x0', 'y0 y1')] }),
+  zero_boxes: () => ({ in: [f(1, 5, 4), f32([1, 2, 5], () => 0.1)], out: ['int64'], nodes: [ints('most', [3]), node('Constant', '', 'iou', { value: k(0.5) }), node('Constant', '', 'least', { value: k(0.9) }), node('NonMaxSuppression', 'x0 x1 most iou least', 'y0')] }),
+  zero_one_hot: () => ({ in: [i64([0], [])], out: [fl, 'int64'], nodes: [node('Constant', '', 'depth', { value: i64([], [3]) }), node('Constant', '', 'v', { value: f32([2], [0, 1]) }), node('OneHot', 'x0 depth v', 'y0'),
+    node('Constant', '', 'axis', { value: i64([], [0]) }), node('CumSum', 'x0 axis', 'y1')] }),
+  zero_attention: () => ({ in: [f(0, 2, 4, 8), f(0, 2, 4, 8), f(0, 2, 4, 8)], out: [fl], nodes: [turn('x1', 't', [0, 1, 3, 2]), node('MatMul', 'x0 t', 's'), node('Softmax', 's', 'p'), node('MatMul', 'p x2', 'y0')] }),
+  zero_einsum: () => ({ in: [f(2, 0, 3), f(3, 4)], out: [fl, fl], nodes: [node('Einsum', 'x0 x1', 'y0', { equation: 'bij,jk->bik' }), node('Einsum', 'x0', 'y1', { equation: 'bij->bj' })] }),
+  zero_text: () => ({ in: [text([0], []), text([1], ['a'])], out: ['string', 'bool'], nodes: [node('StringConcat', 'x0 x1', 'y0'), node('Equal', 'x0 x1', 'y1')], ops: 21 }),
+  zero_range: () => ({ in: [i64([], [5]), i64([], [2])], out: ['int64', fl], nodes: [node('Constant', '', 'one', { value: i64([], [1]) }), node('Range', 'x0 x1 one', 'y0'), node('Constant', '', 'none', { value: i64([2], [0, 3]) }), node('ConstantOfShape', 'none', 'y1')] }),
+  zero_quantised: () => ({ in: [f(0, 4)], out: ['uint8', fl], nodes: [node('Constant', '', 's', { value: k(0.1) }), node('Constant', '', 'z', { value: u8k(3) }), node('QuantizeLinear', 'x0 s z', 'y0'), node('DequantizeLinear', 'y0 s z', 'y1')] }),
+  // sizes that the data decides, one after the other
+  chain_found_sorted: () => ({ in: [f32([3, 4], [0, 2, 0, -1, 5, 0, 0, 3, 0, 0, -4, 2])], out: [fl, 'int64', fl, 'int64', fl],
+    nodes: [node('NonZero', 'x0', 'at'), turn('at', 'rows', [1, 0]), node('GatherND', 'x0 rows', 'v'), node('Unique', 'v', 'u _ _ counts'), node('Shape', 'u', 'n'), ints('two', [2]), node('Div', 'n two', 'k'),
+            node('TopK', 'u k', 'y0 y1'), node('Concat', 'v y0', 'both', { axis: 0 }), node('Identity', 'both', 'y2'), node('Identity', 'counts', 'y3'),
+            ints('col', [-1, 1]), node('Reshape', 'both col', 'c'), node('MatMul', 'c weights', 'y4'), node('Constant', '', 'weights', { value: f32([1, 3], [1, 2, 3]) })].map(named) }),
+  chain_resized: () => ({ in: [f(1, 2, 5, 6), i64([2], [7, 4]), i64([], [1])], out: [fl, fl, fl],
+    nodes: [node('Shape', 'x0', 's'), ints('zero', [0]), ints('two', [2]), node('Slice', 's zero two', 'front'), node('Concat', 'front x1', 'sizes', { axis: 0 }), node('Resize', 'x0 _ _ sizes', 'r', { mode: 'linear' }),
+            node('Identity', 'r', 'y0'), node('Unsqueeze', 'x2 zero', 'from'), node('Gather', 'x1 zero', 'to'), ints('axis', [2]), node('Slice', 'r from to axis', 'cut'), node('Identity', 'cut', 'y1'),
+            node('Shape', 'cut', 'cs'), ints('one', [1]), node('Gather', 'cs one', 'c1'), ints('rest', [-1]), node('Concat', 'c1 rest', 'shape', { axis: 0 }), turn('cut', 'turned', [1, 0, 2, 3]), node('Reshape', 'turned shape', 'flat'),
+            node('Softmax', 'flat', 'y2')].map(named) }),
+  chain_boxes: () => ({ in: [f32([1, 6, 4], [0, 0, 4, 4, 0, 0.1, 4, 4, 5, 5, 9, 9, 5, 5.2, 9, 9, 1, 6, 3, 9, 0, 0, 0.5, 0.5]), f32([1, 2, 6], [0.9, 0.8, 0.3, 0.7, 0.6, 0.2, 0.1, 0.95, 0.5, 0.4, 0.85, 0.65]), f(1, 6, 3)], out: [fl, fl, 'int64', fl],
+    nodes: [ints('most', [4]), node('Constant', '', 'iou', { value: k(0.5) }), node('Constant', '', 'least', { value: k(0.25) }), node('NonMaxSuppression', 'x0 x1 most iou least', 'kept'), node('Constant', '', 'last', { value: i64([], [2]) }),
+            node('Gather', 'kept last', 'box', { axis: 1 }), node('Gather', 'x0 box', 'b', { axis: 1 }), node('Identity', 'b', 'y0'), node('Gather', 'x2 box', 'feature', { axis: 1 }), node('ReduceMax', 'feature', 'strong', { axes: [2], keepdims: 0 }),
+            node('Shape', 'box', 'n'), ints('three', [3]), node('Min', 'n three', 'k'), node('TopK', 'strong k', 'y1 y2'), node('Gather', 'b first', 'again', { axis: 1 }), node('Squeeze', 'y2 zero', 'first'), ints('zero', [0]), node('ReduceSum', 'again one', 'y3'), ints('one', [1])].map(named) }),
+  chain_if_loop: () => ({ in: [f32([6], [0, 1, 0, 2, 3, 0]), tensor('bool', [], [1]), i64([], [3])], out: [fl, fl],
+    nodes: [node('NonZero', 'x0', 'at'), ints('zero', [0]), node('Squeeze', 'at zero', 'index'), node('Gather', 'x0 index', 'v'),
+            node('If', 'x1', 'w', { then_branch: { nodes: [node('Concat', 'v v', 't', { axis: 0 })], out: { t: fl } }, else_branch: { nodes: [node('Neg', 'v', 'e')], out: { e: fl } } }),
+            node('Loop', 'x2 x1 w', 'y0 scans', { body: { in: { i: ['int64', []], go: ['bool', []], state: [fl] }, nodes: [node('Identity', 'go', 'on'), node('Shape', 'state', 'n'), ints('one', [1]), node('Slice', 'state one n', 'next'), node('ReduceSum', 'next', 's', { keepdims: 0 })],
+                                                       out: { on: 'bool', next: fl, s: fl } } }), node('Identity', 'scans', 'y1')] }),
   // drawn at random: compared by range and mean
   random_uniform: () => ({ op: 'RandomUniform', in: [], out: [fl], attrs: { shape: [40, 20], low: F(-3), high: F(5), seed: F(7) } }),
   random_normal_like: () => ({ op: 'RandomNormalLike', in: [f(40, 20)], out: [fl], attrs: { mean: F(2), scale: F(3), seed: F(7) } }),
@@ -365,6 +411,9 @@ let failed = 0;
 for (const [name, make] of Object.entries(cases)) {
   seed = [...name].reduce((h, ch) => Math.imul(h ^ ch.charCodeAt(0), 16777619) >>> 0, 2166136261);
   if (!name.includes(only)) continue;
-  try { await write(name, make()); } catch (e) { failed++; console.error(`${name}: ${e.message}`); }
+  try {
+    await write(name, make());
+    if (name.startsWith('zero_')) await write(`${name}_open`, { ...make(), open: true });
+  } catch (e) { failed++; console.error(`${name}: ${e.message}`); }
 }
 process.exit(failed ? 1 : 0);
