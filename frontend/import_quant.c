@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "import_window.h"
+#include "minifloat.h"
 
 /* ---- scales and zero points ---- */
 
@@ -102,13 +103,36 @@ bool import_quantize_linear(Importer *c)
     OUT(c, round_to(b, ratio, fit_parameter(c, zero, x), t, attr_i(c, "saturate", 1)));
 }
 
+/* Codes of small floats as unsigned integers with levels, in *levels; NULL: some are NaN or infinite, or v is no such constant. */
+static Value *float_codes(Importer *c, const Value *v, FloatVec *levels)
+{
+    const Tensor *t = value_constant(v);
+    int bits = dtype_table[v->type.dtype].bits, n = 1 << bits;
+    if (!t || dtype_table[v->type.dtype].cls != CLS_MINI || bits > 8)
+        return NULL;
+    double *level = ARENA_ARRAY(c->m->arena, double, n);
+    for (int i = 0; i < n; i++)
+        level[i] = (double)minifloat_to_f32(v->type.dtype, (uint32_t)i);
+    for (int64_t i = 0; i < (t->splat ? 1 : t->count); i++)
+        if (!isfinite(level[((const uint8_t *)t->data)[i]]))
+            return NULL;
+    for (int i = 0; i < n; i++)
+        level[i] = isfinite(level[i]) ? level[i] : 0;
+    Tensor *codes = arena_copy(c->m->arena, t, sizeof *t);
+    codes->dtype = bits == 4 ? DT_u4 : DT_u8;
+    *levels = (FloatVec){ n, level };
+    return mk_tensor(&c->b, codes);
+}
+
 /* Weights in the file of few bits, or in blocks: they are kept as they are, and read so by the product (passes/expand.c). */
 static bool is_packed_table(Importer *c)
 {
     Value *x = in(c, 0), *scale = in(c, 1), *zero = in(c, 2);
     DType s = scale->type.dtype;
     bool constant = value_constant(x) && value_constant(scale) && (!zero || value_constant(zero)), few = dtype_table[x->type.dtype].bits < 8;
-    return constant && dtype_is_int(x->type.dtype) && dtype_table[x->type.dtype].bits <= 8 && (few || attr_i(c, "block_size", 0) > 0) &&
+    bool mini = dtype_table[x->type.dtype].cls == CLS_MINI;
+    few |= mini;
+    return constant && (dtype_is_int(x->type.dtype) || mini) && dtype_table[x->type.dtype].bits <= 8 && (few || attr_i(c, "block_size", 0) > 0) &&
            (s == DT_f32 || s == DT_f16 || s == DT_bf16) && value_rank(x) > 0;
 }
 
@@ -137,8 +161,12 @@ static bool import_packed_table(Importer *c)
     if (!ok && value_rank(scale) == value_rank(x))
         return false;
     int64_t block = value_rank(scale) == value_rank(x) ? attr_i(c, "block_size", 0) : 0;
-    Value *operand[] = { x, block_parameter(c, scale, x, axis), block_parameter(c, zero, x, axis) };
-    Value *y = operand[1] && (operand[2] || !zero) ? mk_dequantize_blocks(&c->b, (Inputs){ zero ? 3 : 2, operand }, (Attr_dequantize_blocks){ .axis = axis, .block = block }) : NULL;
+    Attr_dequantize_blocks a = { .axis = axis, .block = block };
+    Value *codes = float_codes(c, x, &a.levels);
+    if (codes || dtype_is_float(x->type.dtype))     /* the zero point of floats is 0 */
+        zero = NULL;
+    Value *operand[] = { codes ? codes : x, block_parameter(c, scale, x, axis), block_parameter(c, zero, x, axis) };
+    Value *y = operand[1] && (operand[2] || !zero) ? mk_dequantize_blocks(&c->b, (Inputs){ zero ? 3 : 2, operand }, a) : NULL;
     OUT(c, y ? mk_cast_to(&c->b, y, attr_dtype(c, "output_dtype", scale->type.dtype)) : NULL);
 }
 

@@ -1,6 +1,7 @@
 /* low_bit.c -- weights of few bits, however the file says it, become one dequantize_blocks right in front of what multiplies by them.
  *
  *   mul(sub(cast(q), cast(zero)), scale)              ->  dequantize_blocks(q, scale, zero)      q of 8 bits; quant.c has taken what it can
+ *   mul(gather(levels, cast(q)), scale)               ->  dequantize_blocks(q, scale) {levels=...}       scale: per block, gathered for each element
  *   transpose(dequantize_blocks(q, scale, zero))      ->  dequantize_blocks(transpose(q), transpose(scale), transpose(zero))
  *   gather(dequantize_blocks(q, scale, zero), i)      ->  dequantize_blocks(gather(q, i), gather(scale, i), gather(zero, i))   rows of a table
  *
@@ -95,6 +96,59 @@ static bool take_arithmetic(Module *m, Node *n)
     return replace(n, mk_dequantize_blocks(&b, (Inputs){ zero ? 3 : 2, in }, (Attr_dequantize_blocks){ 0 }));
 }
 
+/* ---- of levels, written in arithmetic ---- */
+
+/* Whether index i of an axis of n elements is i / block for all i; the block. */
+static int64_t block_of(const Tensor *index, int64_t n)
+{
+    int64_t block = 0;
+    if (index->rank != 1 || index->count != n)
+        return 0;
+    while (block < n && tensor_get_i64(index, block) == 0)
+        block++;
+    for (int64_t i = 0; i < n; i++)
+        if (tensor_get_i64(index, i) != i / block)
+            return 0;
+    return block;
+}
+
+/* A scale for each element of a tensor of this type: the constant with one per block, and the blocks in *a. NULL: it is something else. */
+static Value *scale_behind(Module *m, Value *v, const Type *type, Attr_dequantize_blocks *a)
+{
+    const Node *n = v->def;
+    if (n->op != OP_gather)
+        return constant_of(m, v);
+    int64_t axis = NODE_ATTR(n, gather)->axis;
+    const Tensor *index = value_constant(n->in[1].val);
+    if (!index || axis >= type->rank || !dim_is_const(type->dim[axis]) || !(a->block = block_of(index, type->dim[axis]->k)))
+        return NULL;
+    a->axis = axis;
+    return constant_of(m, n->in[0].val);
+}
+
+static bool take_levels(Module *m, Node *n)
+{
+    Node *pick = n->op == OP_mul ? n->in[0].val->def : NULL;
+    const Tensor *level = pick && pick->op == OP_gather && NODE_ATTR(pick, gather)->axis == 0 ? value_constant(pick->in[0].val) : NULL;
+    const Node *cast = level ? pick->in[1].val->def : NULL;
+    if (!cast || cast->op != OP_cast || level->rank != 1 || level->dtype != DT_f32 || !same_shape(&node_out(n)->type, &node_out(pick)->type))
+        return true;
+    Value *q = cast->in[0].val;
+    Attr_dequantize_blocks a = { 0 };
+    bool codes = dtype_is_int(q->type.dtype) && !dtype_is_signed(q->type.dtype) && dtype_table[q->type.dtype].bits <= 8 && value_constant(q);
+    if (!codes || level->count != 1 << dtype_table[q->type.dtype].bits || !is_multiplied_by(node_out(n)))
+        return true;
+    Value *scale = scale_behind(m, n->in[1].val, &q->type, &a);
+    if (!scale || value_rank(scale) > value_rank(q) || !rewrite_allowed(m, "low_bit_levels", n))
+        return true;
+    double *v = ARENA_ARRAY(m->arena, double, level->count);
+    for (int64_t i = 0; i < level->count; i++)
+        v[i] = tensor_get_f64(level, i);
+    a.levels = (FloatVec){ (int)level->count, v };
+    Builder b = { m, n->graph, n, n->loc };
+    return replace(n, mk_dequantize_blocks(&b, IN(q, of_rank(&b, scale, value_rank(q))), a));
+}
+
 /* ---- moved towards the products ---- */
 
 static bool take_transpose(Module *m, Node *n)
@@ -147,6 +201,16 @@ static bool take_gather(Module *m, Node *n)
     return replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
 }
 
+static bool take_node(Module *m, Node *n)
+{
+    switch (n->op) {
+    case OP_mul: return take_levels(m, n) && (!n->graph || take_arithmetic(m, n));       /* no graph: it is gone */
+    case OP_transpose: return take_transpose(m, n);
+    case OP_gather: return take_gather(m, n);
+    default: return true;
+    }
+}
+
 static bool take_graph(Module *m, Graph *g)
 {
     FOR_EACH_NODE_SAFE(n, g) {
@@ -154,7 +218,7 @@ static bool take_graph(Module *m, Graph *g)
         for (int i = node_bodies(n, body); i-- > 0;)
             if (!take_graph(m, body[i]))
                 return false;
-        if (n->nout == 1 && node_out(n)->uses && (!take_arithmetic(m, n) || !take_transpose(m, n) || !take_gather(m, n)))
+        if (n->nout == 1 && node_out(n)->uses && !take_node(m, n))
             return false;
     }
     return true;
