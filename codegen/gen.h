@@ -50,6 +50,7 @@ typedef struct Group {
     int noperand;
     Value *operand[MAX_OPERANDS];   /* outer values, as owner's operands */
     Value *inner[MAX_OPERANDS];     /* the body's input values (= operand for a bare node) */
+    Dim row;                        /* elements from one row of the result to the next, if they lie apart (concat_part.h), else NULL */
     Value *result;                  /* inner value that is stored, or pooled and then stored (a bare node: its result) */
     bool elementwise;               /* apart from the anchor, only EW, cast, bitcast */
     bool computes;                  /* some of these */

@@ -10,6 +10,7 @@
 #include "run.h"
 #include "low_bit_code.h"
 #include "kernel_args.h"
+#include "concat_part.h"
 #include "scratch.h"
 
 #include "ingot_abi.h"
@@ -257,7 +258,7 @@ static LLVMValueRef storage_pointer(Run *r, const Storage *s, const Value *v)
         return field(r, r->tensor_type, tensor_at(r, CALL_INPUT, s->index), TENSOR_DATA, cg->ptr);
     case ST_OUTPUT: return cg_get(cg, r->output[s->index]);
     case ST_CONST: return cg_constant_data(cg, value_constant(v));
-    case ST_ALIAS: return storage_pointer(r, &s->of->storage, s->of);
+    case ST_ALIAS: return cg_gep(cg, storage_pointer(r, &s->of->storage, s->of), v->type.dtype, cg_i64(cg, s->index));
     case ST_HEAP: return cg_get(cg, r->heap[s->index]);
     default: cg->error = "a value without storage reached codegen"; return LLVMConstNull(cg->ptr);
     }
@@ -280,7 +281,8 @@ static void fill_slot(Run *r, int slot, LLVMValueRef bytes, const Node *n)
 /* Before a node computes v: memory that exists only from here on. */
 static void prepare_result(Run *r, const Node *n, const Value *v)
 {
-    const Storage *s = &v->storage;
+    const Node *concat = part_of_concat(v);
+    const Storage *s = concat ? &node_out(concat)->storage : &v->storage;
     if (s->kind == ST_OUTPUT && !r->output_ready[s->index])
         open_output(r, s->index);
     if (s->kind == ST_HEAP)
@@ -597,15 +599,23 @@ static RunFn *const runner[OP_count] = {
     [OP_loop] = run_loop,
 };
 
+/* Who runs the node; NULL: its kernel. */
+static RunFn *runner_of(const Node *n)
+{
+    bool written = n->op == OP_concat && part_of_concat(node_in(n, 0)) == n;       /* by the producers of its operands */
+    return written ? run_nothing : runner[n->op];
+}
+
 void run_graph(Run *r, const Graph *g)
 {
     FOR_EACH_NODE(n, g) {
         bool prepared = n->op == OP_input || n->op == OP_if || n->op == OP_loop;    /* by whoever gives it: a branch, the loop itself */
         for (int i = 0; i < n->nout && !prepared; i++)
             prepare_result(r, n, &n->out[i]);
-        if (!runner[n->op])
+        RunFn *run = runner_of(n);
+        if (!run)
             profile_launch(r, n);
-        RunFn *run = runner[n->op] ? runner[n->op] : op_table[n->op].flags & OPF_KERNEL ? call_irregular : launch_kernel;
+        run = run ? run : op_table[n->op].flags & OPF_KERNEL ? call_irregular : launch_kernel;
         run(r, n);
     }
 }

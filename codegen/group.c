@@ -3,6 +3,7 @@
  * Read it from group_load: a value is remembered, given (the anchor's result), an operand in memory, a constant, or the result of an op, whose
  * loader maps the index and loads the op's operands in turn (movement.c for the ops that do more than broadcast).
  */
+#include "concat_part.h"
 #include "movement.h"
 #include "winograd.h"
 
@@ -84,10 +85,17 @@ static bool note_node(Group *g, const Node *n)
     return true;
 }
 
+/* A result that is part of a concat has its rows where those of the concat are. */
+static Dim row_of(const Node *owner)
+{
+    const Node *concat = owner->nout == 1 ? part_of_concat(node_out(owner)) : NULL;
+    return concat ? node_out(concat)->type.dim[node_out(concat)->type.rank - 1] : NULL;
+}
+
 bool group_open(Group *g, Codegen *cg, const Node *owner)
 {
     memset(g, 0, sizeof *g);
-    *g = (Group){ .cg = cg, .owner = owner, .elementwise = true, .next_index_id = 1, .noperand = owner->nin };
+    *g = (Group){ .cg = cg, .owner = owner, .elementwise = true, .next_index_id = 1, .noperand = owner->nin, .row = row_of(owner) };
     if (owner->nin > MAX_OPERANDS)
         return diag_error(cg->m->diag, owner->loc, "%s with %d operands is not supported (at most %d)", op_name(owner->op), owner->nin, MAX_OPERANDS);
     for (int i = 0; i < owner->nin; i++)

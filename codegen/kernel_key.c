@@ -1,7 +1,8 @@
 /* kernel_key.c -- equal strings mean that one kernel function serves both nodes: same op, attributes, bodies, operand and result types, and the
  * same operands known at compile time (uniform constants become immediates, constant weights are read packed), the same known of what a pool reads,
- * weights of few bits packed alike.
+ * weights of few bits packed alike, rows of the result equally far apart.
  */
+#include "concat_part.h"
 #include "gen.h"
 #include "low_bit_code.h"
 #include "strbuf.h"
@@ -81,5 +82,7 @@ const char *kernel_key(Codegen *cg, const Node *n)
         strbuf_add(&s, " by bits");
     if (n->op == OP_fused)
         strbuf_add(&s, low_bit_key(cg, n));
+    if (n->nout == 1 && part_of_concat(node_out(n)))
+        strbuf_printf(&s, " part of %s", type_print(cg->m, cg->arena, &node_out(part_of_concat(node_out(n)))->type));
     return s.text;
 }

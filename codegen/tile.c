@@ -269,7 +269,8 @@ void contract_store(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRe
 {
     Codegen *cg = c->g->cg;
     LLVMValueRef v = contract_value(c, sum, row, col, mask);
-    LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, group_dim(c->g, c->cols), ""), col, "");
+    LLVMValueRef apart = group_dim(c->g, c->g->row ? c->g->row : c->cols);
+    LLVMValueRef offset = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, row, apart, ""), col, "");
     group_store(c->g, v, offset, CG_LANES, mask);
 }
 

@@ -156,7 +156,8 @@ typedef enum StorageKind { ST_NONE, ST_ARENA, ST_INPUT, ST_OUTPUT, ST_CONST, ST_
 typedef struct Storage {
     StorageKind kind;
     Dim offset;                     /* ST_ARENA: byte offset, a multiple of 64 */
-    int index;                      /* ST_INPUT, ST_OUTPUT: which; ST_HEAP: slot */
+    int index;                      /* ST_INPUT, ST_OUTPUT: which; ST_HEAP: slot; ST_ALIAS: first column, of a part of a concat
+                                     * (concat_part.h), else 0 */
     Value *of;                      /* ST_ALIAS: shares its memory */
 } Storage;
 

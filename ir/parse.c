@@ -134,7 +134,11 @@ static Node *make_node(Parser *p, Graph *g, Line *l)
 static bool parse_alias(Parser *p, Value *v)
 {
     Word w;
-    if (!scan_expect(p, '(', "after @alias") || !scan_value_name(p, &w) || !scan_expect(p, ')', "after the value"))
+    if (!scan_expect(p, '(', "after @alias") || !scan_value_name(p, &w))
+        return false;
+    if (scan_accept(p, '+') && !scan_small_int(p, &v->storage.index, "the first column"))
+        return false;
+    if (!scan_expect(p, ')', "after the value"))
         return false;
     Alias *a = ARENA_NEW(p->arena, Alias);
     *a = (Alias){ v, w, p->line, p->aliases };

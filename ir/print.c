@@ -210,7 +210,7 @@ static void print_storage(Printer *p, const Storage *s)
         strbuf_add(&p->out, "+");
         print_dim(p, s->offset);
     } else if (s->kind == ST_ALIAS)
-        strbuf_printf(&p->out, s->of ? "(%%%u)" : "(_)", s->of ? s->of->id : 0);
+        strbuf_printf(&p->out, !s->of ? "(_)" : s->index ? "(%%%u+%d)" : "(%%%u)", s->of ? s->of->id : 0, s->index);
     else if (s->kind == ST_INPUT || s->kind == ST_OUTPUT || s->kind == ST_HEAP)
         strbuf_printf(&p->out, "+%d", s->index);
 }

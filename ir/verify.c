@@ -7,6 +7,7 @@
  *   promises    what the props of a graph say: typed; planned (every value has a place, live arena values do not overlap)
  * The first broken layer ends the check. Every failure is a sentence with op, value and what was expected. Notes are kept in a scratch arena.
  */
+#include "concat_part.h"
 #include "verify.h"
 
 #include <stdarg.h>
@@ -331,6 +332,19 @@ static bool check_arena_place(const Check *c, const Value *v)
     return dim_upper(t, type_bytes_dim(c->m, &v->type)) || bad(c, v->def, "%%%u lives in the arena, but its size has no bound", v->id);
 }
 
+/* An alias of another place than the start is a part of a concat, all of whose operands are parts. */
+static bool check_part(const Check *c, const Value *v)
+{
+    const Node *concat = part_of_concat(v);
+    StorageKind kind = concat ? node_out(concat)->storage.kind : ST_NONE;
+    bool right = concat && concat_takes_parts(concat) && (kind == ST_ARENA || kind == ST_OUTPUT);
+    for (int i = 0; right && i < concat->nin; i++)
+        right = part_of_concat(concat->in[i].val) == concat && concat->in[i].val->storage.index == part_column(concat, i);
+    if ((concat || v->storage.index) && !right)
+        return bad(c, v->def, "%%%u is no part that a concat written in place could have", v->id);
+    return true;
+}
+
 static bool check_place(const Check *c, Value *v)
 {
     const Storage *s = &v->storage;
@@ -340,7 +354,7 @@ static bool check_place(const Check *c, Value *v)
     case ST_INPUT: return s->index < c->ninput || bad(c, v->def, "%%%u lives in input %d, there are %d", v->id, s->index, c->ninput);
     case ST_OUTPUT: return s->index < c->noutput || bad(c, v->def, "%%%u lives in output %d, there are %d", v->id, s->index, c->noutput);
     case ST_HEAP: return s->index < c->m->nheap || bad(c, v->def, "%%%u lives in heap slot %d, there are %d", v->id, s->index, c->m->nheap);
-    case ST_ALIAS: return memory_of(v) || bad(c, v->def, "%%%u is an alias of nothing", v->id);
+    case ST_ALIAS: return memory_of(v) ? check_part(c, v) : bad(c, v->def, "%%%u is an alias of nothing", v->id);
     case ST_CONST: case ST_LOCAL: break;
     }
     return true;
@@ -373,8 +387,10 @@ static bool place_results(Check *c, const Graph *g, const Node *n)
     for (int i = 0; i < n->nout && g->props & GP_PLANNED; i++) {
         if (!check_place(c, &n->out[i]))
             return false;
-        if (n->out[i].storage.kind == ST_ARENA)
-            live_add(c, &n->out[i]);
+        const Node *concat = part_of_concat(&n->out[i]);
+        Value *mem = concat ? (Value *)node_out(concat) : &n->out[i];       /* needed from its first part on */
+        if (mem->storage.kind == ST_ARENA && !ptrmap_get(&c->to, mem, 0))
+            live_add(c, mem);
         *ptrmap_at(&c->to, memory_of(&n->out[i])) = c->step;
     }
     return true;

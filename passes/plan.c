@@ -9,7 +9,8 @@
  *   input, const    the caller's input, the weights
  *   output          the caller's buffer: what is returned is computed there. A value that cannot be (an input, a constant, a value returned twice,
  *                   one whose own node decides its size) is copied by an explicit `expand` before the return.
- *   alias(%v)       results of VIEW ops, inputs of an `if` region: the memory of %v, which is never an alias itself
+ *   alias(%v)       results of VIEW ops, inputs of an `if` region: the memory of %v, which is never an alias itself. Also alias(%v+16): columns of the
+ *                   concat %v, whose producers write them there (concat_part.h)
  *   arena+offset    the workspace
  *   heap+slot       a size that only the data decides and nothing bounds: allocated by the node that computes it
  *   local           values inside a `fused` body: registers
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 
 #include "build.h"
+#include "concat_part.h"
 #include "pass_util.h"
 #include "scratch.h"
 
@@ -35,7 +37,8 @@
 typedef struct Buffer {
     uint32_t parent;
     Value *val;
-    Value *alias;                   /* whose memory this value is a view of, NULL: its own */
+    Value *alias;                   /* whose memory this value is a view or a part of, NULL: its own */
+    int column;                     /* of a part */
     int start, end;                 /* execution numbers, both inclusive */
     Dim bytes;
     Storage place;
@@ -279,6 +282,38 @@ static void claim_places(Plan *p, int nvalues)
     }
 }
 
+/* ---- concats written in place ---- */
+
+static bool is_own(Plan *p, const Value *v, int start, int end)
+{
+    const Buffer *b = class_of(p, v);
+    return b->val == v && b->place.kind == ST_ARENA && b->start == start && (end < 0 || b->end == end);
+}
+
+static bool takes_parts(Plan *p, const Node *n)
+{
+    bool parts = n->op == OP_concat && concat_takes_parts(n) && is_own(p, node_out(n), p->when[n->id], -1);
+    for (int i = 0; parts && i < n->nin; i++)
+        parts = is_own(p, n->in[i].val, p->when[n->in[i].val->def->id], p->when[n->id]);
+    return parts;
+}
+
+static void place_parts(Plan *p, Graph *g)
+{
+    FOR_EACH_NODE(n, g) {
+        Graph *body[MAX_BODIES];
+        for (int i = 0, bodies = node_bodies(n, body); i < bodies && n->op != OP_fused; i++)
+            place_parts(p, body[i]);
+        if (!takes_parts(p, n))
+            continue;
+        for (int i = 0; i < n->nin; i++) {
+            join(p, node_out(n), n->in[i].val);
+            p->buf[n->in[i].val->id].alias = (Value *)node_out(n);
+            p->buf[n->in[i].val->id].column = part_column(n, i);
+        }
+    }
+}
+
 /* ---- writing over an operand ---- */
 
 static bool element_by_element(const Type *a, const Type *b)
@@ -337,6 +372,8 @@ static void write_in_place(Plan *p, Graph *g)
         for (int i = 0; i < bodies; i++)
             write_in_place(p, body[i]);
         if (n->nout != 1 || bodies || op_has(n->op, OPF_VIEW))
+            continue;
+        if (p->buf[node_out(n)->id].alias)          /* part of a concat */
             continue;
         Buffer *r = class_of(p, node_out(n));
         bool own = r->place.kind == ST_ARENA || (r->place.kind == ST_OUTPUT && !dim_from_data(p->m->dims, r->bytes));
@@ -566,7 +603,7 @@ static void write_storage(void *ctx, Graph *g)
     FOR_EACH_NODE(n, g) {
         for (int i = 0; i < n->nout; i++) {
             Value *v = &n->out[i], *of = p->buf[v->id].alias;
-            v->storage = of ? (Storage){ .kind = ST_ALIAS, .of = of } : class_of(p, v)->place;
+            v->storage = of ? (Storage){ .kind = ST_ALIAS, .of = of, .index = p->buf[v->id].column } : class_of(p, v)->place;
         }
         node_regions(n, n->op == OP_fused ? write_local : write_storage, p);
     }
@@ -586,6 +623,7 @@ bool pass_plan(Module *m)
                .mark = ARENA_ARRAY(tmp, int, nvalues + 1) };
     walk(&p, m->graph);
     claim_places(&p, nvalues);
+    place_parts(&p, m->graph);
     write_in_place(&p, m->graph);
     bool ok = allocate(&p, nvalues);
     if (ok)
