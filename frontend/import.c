@@ -219,6 +219,8 @@ static bool add_initialisers(ImportState *s, Scope *sc, const Onnx__GraphProto *
     for (size_t i = 0; i < g->n_sparse_initializer; i++) {
         const Onnx__SparseTensorProto *p = g->sparse_initializer[i];
         Name *n = p->values ? scope_add(s, sc, p->values->name) : NULL;
+        if (!p->values)
+            state_fail(s, "sparse initialiser %zu has no values", i);
         if (n)
             n->sparse = p;
         ok &= n != NULL;

@@ -169,9 +169,12 @@ static const Tensor *fill_tensor(Bytes *b, Module *m, const Type *t, const int64
     return r;
 }
 
+/* What is in a container is the kernels' own business. */
 static void check_result(const Node *n, int i, const Tensor *t, const int64_t *syms)
 {
     const Type *want = &n->out[i].type;
+    if (want->kind != TY_TENSOR)
+        return;
     must(t->dtype == want->dtype && t->rank == want->rank, "another type than inferred came out", n, "");
     for (int k = 0; k < t->rank; k++)
         must(t->dim[k] == dim_eval(want->dim[k], syms), "another shape than inferred came out", n, "");
