@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build.h"
 #include "compile.h"
 #include "describe.h"
 #include "observe.h"
@@ -47,7 +48,12 @@ bool quantize_prepare(Module *m)
 
 bool quantize_wanted(const QuantizeOptions *o)
 {
-    return o->samples.path || o->weights.kind;
+    return o->samples.path || o->weights.kind || o->dynamic || o->float16 || o->bfloat16 || o->float8;
+}
+
+static bool is_static(const QuantizeOptions *o)
+{
+    return !o->dynamic && !o->float16 && !o->bfloat16 && !o->float8;
 }
 
 /* A number, or NAN. */
@@ -67,6 +73,13 @@ const char *quantize_misuse(const QuantizeOptions *o)
         return "--percentile needs a number above 50, at most 100";
     if (o->per_tensor && o->per_channel)
         return "--per-tensor and --per-channel exclude each other";
+    if (o->dynamic + o->float16 + o->bfloat16 + o->float8 > 1)
+        return "--dynamic, --float16, --bfloat16 and --float8 exclude each other";
+    bool blind = !o->samples.path && (o->labels || o->max_drop || o->min_sqnr || o->json || o->picture || o->adaround || o->smoothquant || o->data);
+    if (blind)
+        return "--calibrate DATA is missing";
+    if (!is_static(o) && (o->max_drop || o->min_sqnr || o->picture || o->bias_correction || o->sensitivity))
+        return "budgets, sensitivities, pictures and bias correction are for static quantisation";
     if (o->max_drop && !(number(o->max_drop) >= 0))
         return "--max-drop needs a number of percentage points";
     if (o->min_sqnr && !isfinite(number(o->min_sqnr)))
@@ -143,6 +156,43 @@ static bool guard(Quantizer *q)
     for (int i = 0; i < q->plan.nlayers; i++)
         if (!q->kept[i])
             q->kept[i] = "f32: slower as int8 on this target (--no-guard)";
+    return true;
+}
+
+/* ---- weights as floats ---- */
+
+/* The weight as it was, up to the rounding of the type: a cast of it, and of f8 times a scale per column, which uses all of the type's range. */
+static bool store_weight(Module *m, const QdqLayer *l, DType t)
+{
+    enum { MOST_F8 = 448 };
+    const Tensor *w = tensor_dense(m->arena, value_constant(l->n->in[1].val));
+    Builder b = { m, m->graph, l->n, l->n->loc };
+    int64_t dim[MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    dim[l->axis] = w->dim[l->axis];
+    Tensor *small = tensor_new(m->arena, t, w->rank, w->dim), *scale = tensor_new(m->arena, DT_f32, w->rank, dim);
+    for (int64_t i = 0; i < w->count; i++) {
+        int64_t c = column_of(w, l->axis, i);
+        tensor_set_f64(scale, c, fmax(tensor_get_f64(scale, c), fabs(tensor_get_f64(w, i)) / MOST_F8));
+    }
+    for (int64_t c = 0; c < scale->count; c++)
+        if (!(tensor_get_f64(scale, c) > 0x1p-100) || t != DT_f8e4m3)
+            tensor_set_f64(scale, c, 1);
+    for (int64_t i = 0; i < w->count; i++)
+        tensor_set_f64(small, i, tensor_get_f64(w, i) / tensor_get_f64(scale, column_of(w, l->axis, i)));
+    Value *v = mk_cast_to(&b, mk_tensor(&b, small), DT_f32);
+    if (t == DT_f8e4m3)
+        v = mk_mul(&b, v, mk_tensor(&b, scale));
+    if (v)
+        node_set_input(l->n, 1, v);
+    return v != NULL;
+}
+
+static bool store_weights(Quantizer *q)
+{
+    DType t = q->o->float16 ? DT_f16 : q->o->bfloat16 ? DT_bf16 : DT_f8e4m3;
+    for (int i = 0; i < q->plan.nlayers; i++)
+        if (!q->kept[i] && !store_weight(q->m, &q->plan.layer[i], t))
+            return false;
     return true;
 }
 
@@ -274,13 +324,18 @@ static bool meet_budget(Quantizer *q)
 
 /* ---- the report ---- */
 
+static const char *kind_of(const QuantizeOptions *o)
+{
+    return o->dynamic ? "int8, dynamic" : o->float16 ? "f16" : o->bfloat16 ? "bf16" : o->float8 ? "f8e4m3" : "int8";
+}
+
 static void describe_layer(Quantizer *q, int i, ReportLayer *r)
 {
     const QdqLayer *l = &q->plan.layer[i];
-    const QdqPoint *p = &q->plan.point[l->point];
+    const QdqPoint none = { .scale = 0 }, *p = is_static(q->o) ? &q->plan.point[l->point] : &none;
     const Tensor *w = value_constant(l->n->in[1].val);
-    int64_t small = w->count + 4 * l->scale->count;
-    *r = (ReportLayer){ .name = qdq_layer_name(q->m, l), .kind = op_name(l->n->op), .decision = q->kept[i] ? q->kept[i] : "int8",
+    int64_t columns = w->dim[l->axis], small = w->count * (q->o->float16 || q->o->bfloat16 ? 2 : 1) + (q->o->float16 || q->o->bfloat16 ? 0 : 4 * columns);
+    *r = (ReportLayer){ .name = qdq_layer_name(q->m, l), .kind = op_name(l->n->op), .decision = q->kept[i] ? q->kept[i] : kind_of(q->o),
                         .macs = report_node_macs(q->m, l->n), .parameters = w->count, .bytes_before = 4 * w->count,
                         .bytes_after = q->kept[i] ? 4 * w->count : small, .sqnr = NAN, .sensitivity = NAN, .scale = p->scale, .zero = p->zero,
                         .lo = -p->scale * (double)p->zero, .hi = p->scale * (double)(255 - p->zero) };
@@ -313,6 +368,8 @@ static bool report_after(Quantizer *q)
 static bool open_samples(Quantizer *q)
 {
     const ingot_model *ports = describe_module(q->m);
+    if (!q->o->samples.path)
+        return true;
     q->samples = samples_open(ports, &q->o->samples);
     if (!q->samples || !samples_vary(q->samples))
         return false;
@@ -358,22 +415,43 @@ static bool find_places(Quantizer *q)
     q->kept = ARENA_ARRAY(q->m->arena, const char *, q->plan.nlayers + 1);
     if (!q->plan.nlayers)
         return diag_error(q->m->diag, (Loc){ .file = q->m->file }, "there is no convolution or product with constant weights to quantise");
-    qdq_find_points(q->m, &q->plan);
-    return keep_named(q) && guard(q);
+    return keep_named(q) && (q->o->float16 || q->o->bfloat16 || q->o->float8 || guard(q));
 }
 
-static bool run(Quantizer *q)
+static void round_weights(Quantizer *q)
 {
-    if (!observe_before(q) || !repair_before(q->m, q->o, q->samples) || !find_places(q) || !measure_ranges(q))
+    for (int i = 0; i < q->plan.nlayers; i++) {
+        q->plan.layer[i].keep = q->kept[i] != NULL;
+        round_weight(q->m, &q->plan.layer[i], q->o->per_tensor);
+    }
+}
+
+static bool run_dynamic(Quantizer *q)
+{
+    round_weights(q);
+    return (!q->o->adaround || adaround(q->m, &q->plan, q->samples)) && (!q->report || report_layers(q)) && qdq_insert_dynamic(q->m, &q->plan);
+}
+
+static bool run_static(Quantizer *q)
+{
+    qdq_find_points(q->m, &q->plan);
+    if (!measure_ranges(q))
         return false;
     choose_grids(q);
-    for (int i = 0; i < q->plan.nlayers; i++)
-        round_weight(q->m, &q->plan.layer[i], q->o->per_tensor);
+    round_weights(q);
     if (!repair_after(q->m, &q->plan, q->o, q->samples) || !measure_sensitivity(q))
         return false;
     if ((q->o->max_drop || q->o->min_sqnr) && !meet_budget(q))
         return false;
-    return (!q->report || report_layers(q)) && apply(q, q->m) && (!q->report || report_after(q));
+    return (!q->report || report_layers(q)) && apply(q, q->m);
+}
+
+static bool run(Quantizer *q)
+{
+    if (!observe_before(q) || !repair_before(q->m, q->o, q->samples) || !find_places(q))
+        return false;
+    bool ok = is_static(q->o) ? run_static(q) : q->o->dynamic ? run_dynamic(q) : (!q->report || report_layers(q)) && store_weights(q);
+    return ok && (!q->report || report_after(q));
 }
 
 bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
@@ -396,8 +474,8 @@ bool quantize_and_report(Module *m, const QuantizeOptions *o)
         return weight_codes_quantize(m, &o->weights, &o->keep, o->quiet);
     Arena *a = arena_new();
     Report r = { .arena = a, .title = "quantize" };
-    bool wanted = !o->quiet || o->json || o->picture, ok = quantize_module(m, o, wanted ? &r : NULL);
-    if (ok && !o->quiet)
+    bool wanted = o->samples.path && (!o->quiet || o->json || o->picture), ok = quantize_module(m, o, wanted ? &r : NULL);
+    if (ok && wanted && !o->quiet)
         report_print(&r, stdout);
     if (ok && o->json)
         ok = report_write_json(&r, o->json);

@@ -2,6 +2,9 @@
  *
  *     DequantizeLinear      mul(sub(cast(q), zero), scale)                           mul(cast(q), scale) without a zero point
  *     QuantizeLinear        cast(min(max(add(round(div(x, scale)), zero), lo), hi))  without `add`: zero point 0; without `div`: scale 1
+ *                           also of constants of i32: biases
+ *     Clip                  min(max(x, lo), hi), min(relu(x), hi)
+ *     GlobalAveragePool     mul(reduce sum of all spatial axes, 1 / elements), or a division; of other axes: ReduceMean
  *     ConvInteger           conv of sub(cast(q), zero), in i32
  *     MatMulInteger         matmul of the same
  *
@@ -9,6 +12,7 @@
  * only if something outside wants it. What does not fit is written op by op, which means the same.
  */
 #include <math.h>
+#include <string.h>
 
 #include "export.h"
 
@@ -126,7 +130,7 @@ static bool write_linear(Exporter *e, const char *op, const Node *n, const Match
 {
     const Type *x = &k->in[0]->type;
     Term scale = parameter_term(e, k->in[1], 1, DT_f32, x, k->axis, "scale");
-    Term zero = parameter_term(e, k->in[2], 0, zero_type, x, k->axis, "zero_point");
+    Term zero = x->dtype == DT_i32 ? NULL : parameter_term(e, k->in[2], 0, zero_type, x, k->axis, "zero_point");
     Onnx__NodeProto *p = EMIT(e, op, export_term(e, k->in[0]), scale, zero);
     if (k->axis >= 0)
         export_attr_i(e, p, "axis", k->axis);
@@ -150,7 +154,8 @@ static const Match *dequantize_with(Exporter *e, const Node *n, Value *centred, 
         return NULL;
     k.in[0] = node_in(d, 0);
     const Type *x = &k.in[0]->type;
-    if (!is_integer_of_a_file(x->dtype) || !has_shape(x, &node_out(n)->type) || (k.in[0]->def->op == OP_input && !k.in[2]))
+    bool bias = x->dtype == DT_i32 && value_constant(k.in[0]) && !k.in[2];
+    if ((!is_integer_of_a_file(x->dtype) && !bias) || !has_shape(x, &node_out(n)->type) || (k.in[0]->def->op == OP_input && !k.in[2]))
         return NULL;
     if (k.in[2] && !(k.in[2] = zero_behind(k.in[2], x->dtype)))
         return NULL;
@@ -205,6 +210,69 @@ static const Match *match_quantize(Exporter *e, const Node *n)
     if (!has_shape(&v->type, &node_out(n)->type) || !axes_agree(k.in[1], k.in[2], &v->type, &k.axis) || !fits_file(k.in[1], &v->type, k.axis))
         return NULL;
     return match_new(e, k);
+}
+
+/* ---- Clip ---- */
+
+static bool write_clip(Exporter *e, const Node *n, const Match *k)
+{
+    DType t = node_out(n)->type.dtype;
+    double lo = 0, hi;
+    value_scalar_f64(node_in(n, 1), &hi);
+    if (node_in(n, 0)->def->op == OP_max)
+        value_scalar_f64(node_in(node_in(n, 0)->def, 1), &lo);
+    return export_give(e, EMIT(e, "Clip", export_term(e, k->in[0]), export_scalar(e, t, lo), export_scalar(e, t, hi)), node_out(n));
+}
+
+static const Match *match_clip(Exporter *e, const Node *n)
+{
+    const Node *d = node_in(n, 0)->def;
+    double lo = 0, hi;
+    bool limited = d->op == OP_relu || (d->op == OP_max && value_scalar_f64(node_in(d, 1), &lo));
+    if (!limited || !value_scalar_f64(node_in(n, 1), &hi) || !(lo <= hi) || node_out(n)->type.dtype != DT_f32)
+        return NULL;
+    if (!has_shape(&node_in(d, 0)->type, &node_out(n)->type))
+        return NULL;
+    return match_new(e, (Match){ .write = write_clip, .in = { node_in(d, 0) } });
+}
+
+/* ---- means ---- */
+
+static bool write_mean(Exporter *e, const Node *n, const Match *k)
+{
+    const IntVec *axes = &NODE_ATTR(node_in(n, 0)->def, reduce)->axes;
+    const Type *x = &k->in[0]->type;
+    if (x->rank > 2 && axes->n == x->rank - 2 && axes->v[0] == 2)
+        return export_give(e, EMIT(e, "GlobalAveragePool", export_term(e, k->in[0])), node_out(n));
+    Tensor *t = tensor_new(e->arena, DT_i64, 1, (int64_t[]){ axes->n });
+    for (int i = 0; i < axes->n; i++)
+        tensor_set_f64(t, i, (double)axes->v[i]);
+    return export_give(e, EMIT(e, "ReduceMean", export_term(e, k->in[0]), export_tensor(e, "axes", t)), node_out(n));
+}
+
+/* A sum times the reciprocal of, or divided by, the number of its elements. */
+static const Match *match_mean(Exporter *e, const Node *n)
+{
+    const Node *d = node_in(n, 0)->def;
+    double factor, elements = 1;
+    if (d->op != OP_reduce || strcmp(NODE_ATTR(d, reduce)->kind, "sum") || !value_scalar_f64(node_in(n, 1), &factor) || node_out(n)->type.dtype != DT_f32 ||
+        !has_shape(&node_out(d)->type, &node_out(n)->type))
+        return NULL;
+    const IntVec *axes = &NODE_ATTR(d, reduce)->axes;
+    for (int i = 0; i < axes->n; i++) {
+        Dim size = node_in(d, 0)->type.dim[axes->v[i]];
+        elements *= dim_is_const(size) ? (double)size->k : 0;
+    }
+    double share = n->op == OP_div ? 1 / factor : factor;
+    if (!(elements > 0) || !(fabs(share * elements - 1) < 1e-6))
+        return NULL;
+    return match_new(e, (Match){ .write = write_mean, .in = { node_in(d, 0) } });
+}
+
+static const Match *match_mul(Exporter *e, const Node *n)
+{
+    const Match *k = match_dequantize(e, n);
+    return k ? k : match_mean(e, n);
 }
 
 /* ---- products of integers ---- */
@@ -283,7 +351,9 @@ const Match *export_find(Exporter *e, const Node *n)
 {
     switch (n->op) {
     case OP_cast: return match_quantize(e, n);
-    case OP_mul: return match_dequantize(e, n);
+    case OP_mul: return match_mul(e, n);
+    case OP_div: return match_mean(e, n);
+    case OP_min: return match_clip(e, n);
     case OP_matmul: return match_matmul(e, n);
     case OP_conv: return match_integers(e, n);
     case OP_recurrent: return export_match_recurrent(e, n);

@@ -47,5 +47,7 @@ Value *qdq_bias(Builder *b, const QdqLayer *l, const QdqPoint *p);
 /* Write the operators. Every point has its grid, every layer that is not kept its q and scale. A convolution's bias is rounded to steps of its sum.
  * False after reporting. */
 bool qdq_insert(Module *m, const QdqPlan *p);
+/* The same without points: grids are found while the model runs (qdq_dynamic.c). */
+bool qdq_insert_dynamic(Module *m, const QdqPlan *p);
 
 #endif

@@ -173,6 +173,36 @@ static void test_keep(void **state)
     unlink(o.samples.path);
 }
 
+/* Without samples: bytes over ranges found while running; or weights in small floats, computed in f32. */
+static void check_blind(QuantizeOptions o, double least, int byte_layers)
+{
+    Net k = make_net(), plain = make_net();
+    Score s;
+    SamplesOptions x = SAMPLES_DEFAULT;
+    x.path = write_samples();
+    assert_true(quantize_prepare(k.m) && quantize_module(k.m, &o, NULL) && graph_verify(k.m->graph));
+    Samples *data = samples_open(describe_module(plain.m), &x);
+    assert_true(score_module(k.m, plain.m, data, NULL, &s));
+    assert_true(distance_sqnr(&s.distance) > least && s.distance.noise > 0);
+    assert_true(pass_run(k.m, "quant") && pass_run(k.m, "dce"));
+    assert_int_equal(count_ops(k.m->graph, OP_conv, DT_u8) + count_ops(k.m->graph, OP_matmul, DT_u8), byte_layers);
+    samples_close(data);
+    arena_free(k.a);
+    arena_free(plain.a);
+    unlink(x.path);
+}
+
+static void test_without_samples(void **state)
+{
+    (void)state;
+    QuantizeOptions dynamic = QUANTIZE_DEFAULT, half = QUANTIZE_DEFAULT, brain = QUANTIZE_DEFAULT, eighth = QUANTIZE_DEFAULT;
+    dynamic.dynamic = half.float16 = brain.bfloat16 = eighth.float8 = true;
+    check_blind(dynamic, 40, 3);
+    check_blind(half, 65, 0);
+    check_blind(brain, 45, 0);
+    check_blind(eighth, 25, 0);
+}
+
 static double sqnr_of(QuantizeOptions o, Report *r)
 {
     Net k = make_net();
@@ -288,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_without_samples),
         cmocka_unit_test(test_repair),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_equalize),
