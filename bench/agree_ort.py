@@ -122,14 +122,16 @@ def check_layers(o, model, folder):
     for k, a in feeds.items():
         np.save(files[k], a)
     theirs, ours = run_ort(o, f"{folder}/layers.onnx", files, f"{folder}/lo"), run_ingot(o, f"{folder}/layers.onnx", files, f"{folder}/li")
-    steps, off, count = 0.0, 0, 0
+    steps, off, count, worst = 0.0, 0, 0, ""
     for k, a in theirs.items():
         b, unit = ours[k], 1.0
         if a.dtype == np.float32:
             unit = max(float(np.abs(a).max()), 1e-30) / 255
         d = np.abs(a.astype(np.float64) - b.astype(np.float64)) / unit
-        steps, off, count = max(steps, float(d.max())), off + int((d >= 0.5).sum()), count + d.size
-    print(f"  {len(feeds)} layers: at most {steps:.3f} steps, {off} of {count} elements differ by half a step or more")
+        if float(d.max()) > steps:
+            steps, worst = float(d.max()), f" ({k[:-4]})"
+        off, count = off + int((d >= 0.5).sum()), count + d.size
+    print(f"  {len(feeds)} layers: at most {steps:.3f} steps{worst}, {off} of {count} elements differ by half a step or more")
     return steps <= 1
 
 

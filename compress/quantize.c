@@ -96,8 +96,15 @@ static int64_t column_of(const Tensor *w, int axis, int64_t i)
     return axis == 0 ? i / (w->count / w->dim[0]) : i % w->dim[1];
 }
 
+/* Weights that are next to nothing beside their bias: so that the bias, in steps of the sum, fits an i32 with room for the sum. x_scale: 0, not known. */
+static float least_scale(const QdqLayer *l, int64_t column, double x_scale)
+{
+    const Tensor *bias = node_in(l->n, 2) ? value_constant(node_in(l->n, 2)) : NULL;
+    return bias && x_scale > 0 ? (float)(fabs(tensor_get_f64(bias, column)) / x_scale * 0x1p-28) : 0;
+}
+
 /* Symmetric: the largest magnitude becomes 127. */
-static void round_weight(Module *m, QdqLayer *l, bool per_tensor)
+static void round_weight(Module *m, QdqLayer *l, bool per_tensor, double x_scale)
 {
     const Tensor *w = tensor_dense(m->arena, value_constant(l->n->in[1].val));
     int64_t columns = per_tensor ? 1 : w->dim[l->axis];
@@ -110,6 +117,8 @@ static void round_weight(Module *m, QdqLayer *l, bool per_tensor)
     }
     for (int64_t c = 0; c < columns; c++)
         scale[c] = scale[c] > 0x1p-100f ? scale[c] / MOST_INT8 : 1;
+    for (int64_t c = 0; c < w->dim[l->axis]; c++)
+        scale[per_tensor ? 0 : c] = fmaxf(scale[per_tensor ? 0 : c], least_scale(l, c, x_scale));
     for (int64_t i = 0; i < w->count; i++) {
         float s = scale[per_tensor ? 0 : column_of(w, l->axis, i)];
         tensor_set_f64(l->q, i, fmin(fmax(rint(tensor_get_f64(w, i) / (double)s), -MOST_INT8), MOST_INT8));
@@ -422,7 +431,7 @@ static void round_weights(Quantizer *q)
 {
     for (int i = 0; i < q->plan.nlayers; i++) {
         q->plan.layer[i].keep = q->kept[i] != NULL;
-        round_weight(q->m, &q->plan.layer[i], q->o->per_tensor);
+        round_weight(q->m, &q->plan.layer[i], q->o->per_tensor, is_static(q->o) ? q->plan.point[q->plan.layer[i].point].scale : 0);
     }
 }
 

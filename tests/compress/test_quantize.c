@@ -280,6 +280,35 @@ static void test_equalize(void **state)
     unlink(o.samples.path);
 }
 
+/* A dead channel, all of it in the bias, which must not be too many steps of a tiny scale. */
+static void test_dead_channel(void **state)
+{
+    (void)state;
+    Net k = make_net(), plain = make_net();
+    Score s;
+    QuantizeOptions o = QUANTIZE_DEFAULT;
+    o.samples.path = write_samples();
+    for (int net = 0; net < 2; net++) {
+        QdqPlan p;
+        qdq_find_layers(net ? plain.m : k.m, &p);
+        const Tensor *w = value_constant(p.layer[0].n->in[1].val);
+        for (int64_t i = 0; i < 3 * 9; i++)
+            tensor_set_f64((Tensor *)(uintptr_t)w, i, 1e-13);
+    }
+    assert_true(quantize_prepare(k.m) && quantize_module(k.m, &o, NULL));
+    int biases = 0;
+    FOR_EACH_NODE(n, k.m->graph)
+        biases += n->op == OP_conv && n->in[2].val->def->op == OP_mul;
+    assert_int_equal(biases, 2);
+    Samples *data = samples_open(describe_module(plain.m), &o.samples);
+    assert_true(score_module(k.m, plain.m, data, NULL, &s));
+    assert_true(distance_sqnr(&s.distance) > 40);
+    samples_close(data);
+    arena_free(k.a);
+    arena_free(plain.a);
+    unlink(o.samples.path);
+}
+
 /* A narrow bulk and one number far outside, in two runs. */
 static void test_ranges(void **state)
 {
@@ -319,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_without_samples),
+        cmocka_unit_test(test_dead_channel),
         cmocka_unit_test(test_repair),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_equalize),

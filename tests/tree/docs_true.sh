@@ -31,7 +31,7 @@ for word in $(cat $pages | grep -oE '(`|\$ )ingot(-run)? [a-z]+' | sed 's/.* //'
     grep -qE "^  $word  " "$work/help" || complain "the pages mention 'ingot $word'"
 done
 foreign="--test-dir" # ctest's
-for flag in $(cat $pages | grep -oE '(^|[^a-z-])--[a-z][a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u); do
+for flag in $(cat $pages | grep -oE '(^|[^a-z-])--[a-z][a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+' | sort -u); do
     case " $foreign " in *" $flag "*) continue ;; esac
     grep -qE -- "(^|[ ,])$flag( |$)" "$work/help" || complain "the pages mention the option $flag"
 done
