@@ -5,7 +5,7 @@
 
 typedef LLVMValueRef Val;
 
-enum { STEP_BYTES = 64 };
+enum { STEP_BYTES = 64, AHEAD = 64 * STEP_BYTES };      /* asked for before it is needed; measured */
 
 /* k that one step of 64 bytes holds. */
 static int per_step(const LowBit *w)
@@ -176,6 +176,7 @@ static void sum_step(void *ctx, Val step, int count)
     for (int i = 0; i < t->panels; i++) {
         p[i] = offset(cg, cg_gep_bytes(cg, s->block[i], cg_i64(cg, s->w->header_bytes)), step, STEP_BYTES);
         words[i] = step_words(cg, s->w, p[i]);
+        cg_prefetch(cg, cg_gep_bytes(cg, p[i], cg_i64(cg, AHEAD)), true);
     }
     Val k = LLVMBuildNSWAdd(cg->b, s->k, LLVMBuildNSWMul(cg->b, step, cg_i64(cg, per_step(s->w)), ""), "");
     for (int j = 0; j < count; j++) {

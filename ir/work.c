@@ -123,6 +123,9 @@ static void add_operand(Module *m, NodeWork *w, const Node *n, int i)
     if (!v || v->type.kind != TY_TENSOR || read_before(n, i) || value_scalar_f64(v, &uniform))
         return;
     Dim bytes = type_bytes_dim(m, picks_elements(n->op) && i == 0 ? &node_out(n)->type : &v->type);
+    int bits = dtype_table[v->type.dtype].bits;
+    if (n->op == OP_fused && value_constant(v) && bits < 8)     /* weights of few bits are packed there */
+        bytes = dim_ceil_div(m->dims, bytes, dim_const(m->dims, 8 / bits));
     Dim *to = value_constant(v) ? &w->weight_bytes : &w->data_bytes;
     *to = dim_add(m->dims, *to, bytes);
 }
