@@ -86,7 +86,10 @@ const char *quantize_misuse(const QuantizeOptions *o)
         return "--min-sqnr needs a number of decibels";
     if (o->max_drop && !o->labels)
         return "--max-drop needs --labels";
-    return weight_codes_misuse(&o->weights);
+    if (weight_repair_wanted(&o->weight_repair) && !o->samples.path)
+        return "--gptq and --awq need --calibrate";
+    const char *wrong = weight_codes_misuse(&o->weights);
+    return wrong ? wrong : weight_repair_misuse(&o->weight_repair, &o->weights);
 }
 
 /* ---- weights ---- */
@@ -477,8 +480,19 @@ bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
     return ok;
 }
 
+/* Weights of few bits, chosen with data. */
+static bool repair_weights(Module *m, const QuantizeOptions *o)
+{
+    Samples *s = samples_open(describe_module(m), &o->samples);
+    bool ok = s && samples_vary(s) && weight_repair_quantize(m, &o->weights, &o->weight_repair, &o->keep, s, o->quiet);
+    samples_close(s);
+    return ok;
+}
+
 bool quantize_and_report(Module *m, const QuantizeOptions *o)
 {
+    if (weight_repair_wanted(&o->weight_repair))
+        return repair_weights(m, o);
     if (o->weights.kind)                /* without data there is nothing to report but that */
         return weight_codes_quantize(m, &o->weights, &o->keep, o->quiet);
     Arena *a = arena_new();

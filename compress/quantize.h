@@ -6,7 +6,7 @@
 #include "ranges.h"
 #include "report.h"
 #include "samples.h"
-#include "weight_codes.h"
+#include "weight_repair.h"
 
 typedef struct QuantizeOptions {
     SamplesOptions samples;
@@ -17,7 +17,8 @@ typedef struct QuantizeOptions {
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
     TextList keep;                  /* names of layers that stay f32 */
-    WeightsOptions weights;         /* weights only, without data */
+    WeightsOptions weights;         /* weights only */
+    WeightRepairOptions weight_repair;      /* with data */
     bool equalize, bias_correction, adaround, smoothquant;      /* repair.h */
     const char *data, *labels;      /* what to score on: NULL: the calibration samples; no accuracy */
     const char *max_drop, *min_sqnr;    /* budgets, as text: percentage points, dB; NULL: none */
@@ -29,7 +30,7 @@ typedef struct QuantizeOptions {
 } QuantizeOptions;
 #define QUANTIZE_DEFAULT { .samples = CALIBRATION_DEFAULT, .method = "mse", .percentile = "99.99" }
 #define QUANTIZE_OPTIONS(o) \
-    WEIGHTS_OPTIONS((o).weights), \
+    WEIGHTS_OPTIONS((o).weights), WEIGHT_REPAIR_OPTIONS((o).weight_repair), \
     CALIBRATION_OPTIONS((o).samples), \
     { "method", 0, OPT_TEXT, "NAME", "how ranges are chosen: minmax, average, percentile, entropy, mse (default)", &(o).method }, \
     { "percentile", 0, OPT_TEXT, "P", "for --method percentile (default 99.99)", &(o).percentile }, \

@@ -66,6 +66,11 @@ int64_t weight_group(const WeightKind *k, const WeightsOptions *o)
     return *end || end == o->group || n < 0 || n > 1 << 20 ? -1 : n;
 }
 
+bool weight_kind_shares(const WeightKind *k)
+{
+    return k->shared;
+}
+
 const char *weight_codes_misuse(const WeightsOptions *o)
 {
     const WeightKind *k = o->kind ? weight_kind(o->kind) : NULL;

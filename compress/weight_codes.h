@@ -37,6 +37,7 @@ typedef struct WeightsOptions {
 typedef struct WeightKind WeightKind;
 const WeightKind *weight_kind(const char *name);                   /* NULL: there is none of that name */
 int64_t weight_group(const WeightKind *k, const WeightsOptions *o);        /* -1: not a number */
+bool weight_kind_shares(const WeightKind *k);                       /* whether a scale is known only when those of all groups are */
 const char *weight_codes_misuse(const WeightsOptions *o);                /* a sentence, or NULL */
 
 /* The grid of one group. */
