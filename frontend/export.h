@@ -73,6 +73,7 @@ void export_need_type(Exporter *e, DType t);                       /* the least 
 Onnx__NodeProto *export_node(Exporter *e, const char *op, int n, const Term *in);
 #define EMIT(e, op, ...) export_node((e), (op), (int)(sizeof((Term[]){ __VA_ARGS__ }) / sizeof(Term)), (Term[]){ __VA_ARGS__ })
 #define EMIT0(e, op) export_node((e), (op), 0, NULL)
+void export_domain(Exporter *e, Onnx__NodeProto *p, const char *domain);   /* the node is not of the standard operator set */
 void export_attr_i(Exporter *e, Onnx__NodeProto *p, const char *name, int64_t v);
 void export_attr_f(Exporter *e, Onnx__NodeProto *p, const char *name, double v);
 void export_attr_s(Exporter *e, Onnx__NodeProto *p, const char *name, const char *v);

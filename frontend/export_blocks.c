@@ -215,8 +215,7 @@ static bool write_matrix(Exporter *e, const Node *n, const Match *m)
     export_attr_i(e, p, "K", k);
     export_attr_i(e, p, "N", columns);
     export_attr_i(e, p, "block_size", a->block);
-    p->domain = arena_str(e->arena, "com.microsoft");
-    e->uses_ms = true;
+    export_domain(e, p, "com.microsoft");
     return export_give(e, p, node_out(n));
 }
 

@@ -80,6 +80,13 @@ Onnx__NodeProto *export_node(Exporter *e, const char *op, int n, const Term *in)
     return p;
 }
 
+void export_domain(Exporter *e, Onnx__NodeProto *p, const char *domain)
+{
+    p->domain = arena_str(e->arena, domain);
+    e->uses_ml |= !strcmp(domain, "ai.onnx.ml");
+    e->uses_ms |= !strcmp(domain, "com.microsoft");
+}
+
 static void add_output(Exporter *e, Onnx__NodeProto *p, const char *name)
 {
     char **all = ARENA_ARRAY(e->arena, char *, p->n_output + 1);

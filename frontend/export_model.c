@@ -14,7 +14,7 @@
 
 enum {
     OPSET = 21,                     /* the least that is written; some element types need more */
-    OPSET_ML = 5,
+    OPSET_ML = 3,
     ALIGN = 4096,                   /* of tensors in a side file, so that they can be mapped */
     SMALL = 1024                    /* bytes: a tensor that stays in the model */
 };

@@ -127,6 +127,22 @@ Value *mk_as_type(Builder *b, Value *x, const Type *type)
                                               .dims = ints_copy(b->m, item->rank > 0 ? item->rank : 0, dim) });
 }
 
+/* A list that is joined from parts, part by part: so what is known of one part stays known. */
+static bool dims_of_parts(Builder *b, const Node *concat, int n, DimVec *out)
+{
+    Dim *d = ARENA_ARRAY(b->m->arena, Dim, n + 1);
+    DimVec part;
+    int at = 0;
+    for (int i = 0; i < concat->nin; i++) {
+        if (!build_dims_of(b, node_in(concat, i), &part))
+            return false;
+        for (int k = 0; k < part.n; k++)
+            d[at++] = part.v[k];
+    }
+    *out = (DimVec){ n, d };
+    return true;
+}
+
 bool build_dims_of(Builder *b, Value *v, DimVec *out)
 {
     if (!v)
@@ -139,6 +155,8 @@ bool build_dims_of(Builder *b, Value *v, DimVec *out)
         return diag_error(b->m->diag, b->loc, "a shape operand of type %s is not supported: it must be an integer tensor of known length",
                           type_print(b->m, b->m->arena, &v->type));
     int n = (int)type_count(&v->type);
+    if (v->def->op == OP_concat)
+        return dims_of_parts(b, v->def, n, out);
     Dim *d = n ? ARENA_ARRAY(b->m->arena, Dim, n) : NULL;
     for (int i = 0; i < n; i++)
         d[i] = dim_fresh_signed(b->m->dims, "u");

@@ -31,4 +31,17 @@ mkdir taken.onnx
 expect 1 "taken.onnx: cannot be written" "$INGOT" dump "$onnx" -o taken.onnx
 absent m.onnx ./*.tmp*
 
+# what ONNX has no word for is said for every node in one run
+cat >gaps.irt <<'IRT'
+graph typed {
+  %0 = input() : f32[2,3,3] "x"
+  %1 = couple_pairs(%0) : f32[2,3]
+  %2 = input() {index=1} : i32[4] "n"
+  %3 = shr(%2, %2) : i32[4]
+  return(%1, %3) {names=["y","z"]}
+}
+IRT
+expect 1 "couple_pairs cannot be written as ONNX" "$INGOT" dump gaps.irt -o gaps.onnx
+expect 1 "shr cannot be written as ONNX" "$INGOT" dump gaps.irt -o gaps.onnx
+absent gaps.onnx
 finish

@@ -22,9 +22,6 @@ written() {
     [ -z "${ORT_DIR:-}" ] || said=$(ORT_DIR=$ORT_DIR node "$SHARED/tools/ort.mjs" info "$dir/m.onnx" 2>&1) || complain "$model $*: ONNX Runtime: $said"
 }
 for model in "$SHARED"/models/*/model.onnx; do
-    case $model in
-    *tab-randomforest* | *tab-xgboost*) "$INGOT" dump "$model" -o "$dir/m.onnx" 2>&1 | grep -q "tree_ensemble cannot be written as ONNX" || complain "$model"; continue ;;
-    esac
     written "$model"
     case $model in
     */int8-*) ;;                    # what is folded is quantised no more
