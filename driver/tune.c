@@ -66,14 +66,15 @@ static void add_list(StrBuf *s, const char *option, const TextList *list)
         strbuf_printf(s, " %s %s", option, list->v[i]);
 }
 
-/* The file's first line, or NULL after reporting. */
+/* The file's first line, or NULL after reporting. The program is part of it: what was fastest is so for the kernels that this build makes, whatever its
+ * version is called. */
 static const char *identity(Arena *a, const char *path, const BuildOptions *o, const TargetInfo *t)
 {
-    Hash h = { 0xcbf29ce484222325u };
+    Hash h = { 0xcbf29ce484222325u }, program = h;
     StrBuf s = strbuf_new(a);
-    if (!hash_file(path, &h))
+    if (!hash_file(path, &h) || !hash_file("/proc/self/exe", &program))
         return NULL;
-    strbuf_printf(&s, "ingot " INGOT_VERSION "; cpu %s %s; options -O%s%s", t->cpu, t->features, o->level, o->fast_math ? " --fast-math" : "");
+    strbuf_printf(&s, "ingot " INGOT_VERSION " %016llx; cpu %s %s; options -O%s%s", (unsigned long long)program.h, t->cpu, t->features, o->level, o->fast_math ? " --fast-math" : "");
     if (o->passes)
         strbuf_printf(&s, " --passes %s", o->passes);
     add_list(&s, "--dim", &o->dim);

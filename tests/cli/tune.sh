@@ -37,9 +37,15 @@ sed 's/splat(0.01)/splat(0.02)/' conv.irt >other.irt
 cp found kept
 expect 0 "round 1" "$INGOT" compile other.irt -o c.so --tune --tune-cache found
 cmp -s found kept && complain "the file of another model was not replaced"
+cp kept found
 expect 0 "round 1" "$INGOT" compile conv.irt -o c.so --tune --tune-cache kept --fast-math
 echo nonsense >>direct
 expect 0 "round 1" "$INGOT" compile conv.irt -o c.so --tune --tune-cache direct
+
+# of another build of ingot: measured again
+cp "$INGOT" another && echo >>another
+expect 0 "" "$INGOT" compile conv.irt -o c.so --tune --tune-cache found
+expect 0 "round 1" ./another compile conv.irt -o c.so --tune --tune-cache found
 
 # the usual place
 expect 0 "tuned: " "$INGOT" compile conv.irt -o c.so --tune
