@@ -175,6 +175,20 @@ static void make_groups(Groups *s)
     }
 }
 
+/* Sums of two values that both come from somewhere: what both have lost is lost on all of the way. */
+static void mark_sums(Groups *s)
+{
+    FOR_EACH_NODE(n, s->g) {
+        if (n->op != OP_add || value_constant(node_in(n, 0)) || value_constant(node_in(n, 1)))
+            continue;
+        const Axis *axis = relations_of_value(s->r, node_out(n));
+        for (int i = 0; i < node_out(n)->type.rank; i++)
+            for (int e = 0; e < axis[i].n; e++)
+                if (groups_unit(s, axis[i].first + e) >= 0)
+                    s->group[s->unit_group[groups_unit(s, axis[i].first + e)]].summed = true;
+    }
+}
+
 Groups *groups_find(Arena *a, Module *m, const Graph *g, int nkeep, const char *const *keep)
 {
     KeepNames names = { nkeep, keep, ARENA_ARRAY(a, bool, nkeep + 1) };
@@ -195,6 +209,7 @@ Groups *groups_find(Arena *a, Module *m, const Graph *g, int nkeep, const char *
     FOR_EACH_NODE(n, g)
         add_product(s, n);
     make_groups(s);
+    mark_sums(s);
     return s;
 }
 

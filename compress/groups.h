@@ -24,6 +24,7 @@ typedef struct UnitGroup {
     int first, n;                   /* units */
     int width;                      /* channels of one unit, on its first product */
     bool heads;
+    bool summed;                    /* a residual sum passes its channels on */
 } UnitGroup;
 
 typedef struct Refusal {            /* a product whose output channels stay */

@@ -140,3 +140,61 @@ double *importance_of_weights(const Groups *s, Importance by)
     importance_normalise(s, score);
     return score;
 }
+
+/* ---- BatchNorm (Liu et al., Network Slimming, 2017) ---- */
+
+/* gamma / sqrt(variance + epsilon), as it is imported. */
+static const Tensor *gamma_at(const Node *n)
+{
+    const Tensor *gamma = n->op == OP_div ? value_constant(node_in(n, 0)) : NULL;
+    const Node *root = gamma && gamma->rank == 1 ? node_in(n, 1)->def : NULL;
+    const Node *sum = root && root->op == OP_sqrt ? node_in(root, 0)->def : NULL;
+    return sum && sum->op == OP_add && value_constant(node_in(sum, 0)) && n->loc.node ? gamma : NULL;
+}
+
+Gammas gammas_find(Arena *a, const Graph *g)
+{
+    int nodes = 0;
+    FOR_EACH_NODE(n, g)
+        nodes += gamma_at(n) != NULL;
+    Gammas r = { 0, ARENA_ARRAY(a, const char *, nodes + 1), ARENA_ARRAY(a, const Tensor *, nodes + 1) };
+    FOR_EACH_NODE(n, g)
+        if (gamma_at(n)) {
+            r.node[r.n] = n->loc.node;
+            r.gamma[r.n++] = gamma_at(n);
+        }
+    return r;
+}
+
+static const Tensor *gamma_of(const Gammas *gammas, const Node *n)
+{
+    for (int i = 0; n->loc.node && i < gammas->n; i++)
+        if (!strcmp(gammas->node[i], n->loc.node))
+            return gammas->gamma[i];
+    return NULL;
+}
+
+double *importance_of_gammas(const Groups *s, const Gammas *gammas)
+{
+    double *score = importance_of_weights(s, IMP_l1);
+    bool *has = ARENA_ARRAY(s->arena, bool, s->ngroups + 1), any = false;
+    for (int i = 0; i < s->nproducts; i++) {
+        const Product *p = &s->product[i];
+        const Tensor *gamma = p->group >= 0 ? gamma_of(gammas, p->node) : NULL;
+        if (!gamma || gamma->count != p->made.n)
+            continue;
+        const UnitGroup *g = &s->group[p->group];
+        if (!has[p->group])
+            memset(score + g->first, 0, sizeof *score * (size_t)g->n);
+        has[p->group] = any = true;
+        for (int c = 0; c < p->made.n; c++)
+            if (groups_unit(s, p->made.first + c) >= 0)
+                score[groups_unit(s, p->made.first + c)] += fabs(tensor_get_f64(gamma, c));
+    }
+    if (!any) {
+        diag_error(s->m->diag, (Loc){ .file = s->m->file }, "there is no BatchNorm to rank by: it was folded before the file was written; try --importance l1");
+        return NULL;
+    }
+    importance_normalise(s, score);
+    return score;
+}

@@ -19,8 +19,18 @@ typedef struct ImportanceInfo {
 extern const ImportanceInfo importance_table[IMP_count];
 bool importance_from_name(const char *name, Importance *out);
 
+/* Scale factors of BatchNorms by the node that folding leaves their name to. They are gone once the passes have run, so they are looked up before. */
+typedef struct Gammas {
+    int n;
+    const char **node;
+    const Tensor **gamma;           /* [channels] */
+} Gammas;
+Gammas gammas_find(Arena *a, const Graph *g);
+
 /* Score of every unit by its weights, 0 or more, divided by the mean of its group so that groups can be compared. */
 double *importance_of_weights(const Groups *s, Importance by);
+/* By |gamma| of the BatchNorms behind the products; groups without one: by their L1 norm. NULL after reporting that there is none at all. */
+double *importance_of_gammas(const Groups *s, const Gammas *gammas);
 /* The same for the criteria that need samples (importance_data.c). NULL after reporting. */
 double *importance_of_data(const Groups *s, Importance by, Samples *samples);
 /* Divide each score by the mean of its group. */

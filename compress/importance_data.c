@@ -1,6 +1,6 @@
 /* importance_data.c -- scores of units from samples: what the products that read a unit get from it.
  *
- * activation       the mean absolute value over all inputs of all consumers
+ * activation       the root of the mean square over all inputs of all consumers
  * reconstruction   what least squares loses without the unit: with H = X^T X of a consumer's inputs and W its weights, leaving out the features F costs
  *                  tr(W_F^T ((H^-1)_FF)^-1 W_F), its other weights being fitted anew (Hassibi and Stork, Optimal Brain Surgeon, 1993, for several
  *                  weights at once); relative to what the consumer gives, summed over consumers
@@ -8,10 +8,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "frontier.h"
 #include "importance.h"
 #include "linalg.h"
 #include "moments.h"
-#include "observe.h"
 #include "pass_util.h"
 
 enum { ROWS_USED = 20000 };
@@ -24,8 +24,7 @@ typedef struct Scoring {
     const Product *product;
     Moments moments;
     int64_t rows;                   /* per run */
-    double sum, n;                  /* activations: per channel below */
-    double *channel;
+    Frontier *frontier;
 } Scoring;
 
 static bool reads_units(const Groups *s, const Product *p)
@@ -36,20 +35,13 @@ static bool reads_units(const Groups *s, const Product *p)
     return false;
 }
 
-static bool visit(void *ctx, int64_t sample, const Tensor *const *taps)
-{
-    Scoring *c = ctx;
-    moments_add(&c->moments, taps[0], taps[1], c->rows, (uint64_t)sample + 1, NULL, NULL);
-    return true;
-}
-
 /* Input channel of a feature of a group. */
 static int channel_of(const Rows *r, int group, int feature)
 {
     return (group * r->nfeatures + feature) / r->kernel;
 }
 
-/* Sums over rows of the features' squares, as a mean, by channel: the root of it stands for the mean absolute value, which moments do not have. */
+/* The diagonal of the moments: mean squares by feature. */
 static void score_activation(Scoring *c)
 {
     const Rows *r = &c->moments.rows;
@@ -129,17 +121,28 @@ static void score_reconstruction(Scoring *c)
         score_group(c, g, whole);
 }
 
+static bool gather_moments(Scoring *c, const Product *p, Samples *samples)
+{
+    Value *taps[] = { node_in(p->node, 0), (Value *)(uintptr_t)&p->node->out[0] };
+    bool ok = frontier_open(c->frontier, taps, 2, 1);
+    for (int64_t i = 0; ok && i < samples_count(samples); i += samples_batch(samples)) {
+        const Tensor *const *t = frontier_run(c->frontier, i);
+        if ((ok = t != NULL))
+            moments_add(&c->moments, t[0], t[1], c->rows, (uint64_t)i + 1, NULL, NULL);
+    }
+    frontier_close(c->frontier);
+    moments_finish(&c->moments);
+    return ok;
+}
+
 static bool score_product(Scoring *c, const Product *p, Samples *samples)
 {
     Arena *a = arena_new();
     Rows rows;
     bool ok = true;
-    Module own = *c->s->m;
-    own.graph = (Graph *)(uintptr_t)c->s->g;
     if (reads_units(c->s, p) && rows_of(p->node, &rows) && moments_new(a, &rows, false, &c->moments)) {
         c->product = p;
-        ok = observe(&own, samples, (Value *[]){ node_in(p->node, 0), (Value *)(uintptr_t)&p->node->out[0] }, 2, visit, c);
-        moments_finish(&c->moments);
+        ok = gather_moments(c, p, samples);
         if (ok && c->by == IMP_activation)
             score_activation(c);
         else if (ok)
@@ -149,14 +152,17 @@ static bool score_product(Scoring *c, const Product *p, Samples *samples)
     return ok;
 }
 
+enum { FRONTIER_BYTES = 400 << 20 };
+
 double *importance_of_data(const Groups *s, Importance by, Samples *samples)
 {
     int64_t runs = (samples_count(samples) + samples_batch(samples) - 1) / samples_batch(samples);
     Scoring c = { .s = s, .by = by, .score = ARENA_ARRAY(s->arena, double, s->nunits + 1), .rows = (ROWS_USED + runs - 1) / runs };
-    for (int i = 0; i < s->nproducts; i++)
-        if (!score_product(&c, &s->product[i], samples))
-            return NULL;
+    bool ok = (c.frontier = frontier_new(s->m, (Graph *)(uintptr_t)s->g, samples, FRONTIER_BYTES)) != NULL;
+    for (int i = 0; ok && i < s->nproducts; i++)
+        ok = score_product(&c, &s->product[i], samples);
+    frontier_free(c.frontier);
     if (by == IMP_activation)
         importance_normalise(s, c.score);
-    return c.score;
+    return ok ? c.score : NULL;
 }

@@ -63,9 +63,9 @@ const char *prune_misuse(const PruneOptions *o)
     const char *wrong = bad_budget(o);
     if (wrong)
         return wrong;
-    if (!importance_from_name(o->importance, &by))
+    if (o->importance && !importance_from_name(o->importance, &by))
         return bad_importance;
-    if (importance_table[by].needs_data && !o->samples.path)
+    if (o->importance && importance_table[by].needs_data && !o->samples.path)
         return "this --importance needs --calibrate DATA";
     if (bad_word(o->scope, (const char *const[]){ "global", "layer", NULL }))
         return "--scope must be global or layer";
@@ -76,13 +76,14 @@ const char *prune_misuse(const PruneOptions *o)
     if (o->repair && strcmp(o->repair, "none") && !o->samples.path)
         return "--repair needs --calibrate DATA";
     if (o->damp && !number(o->damp, &damp))
-        return "--damp must be a number";
+        return "--repair-damp must be a number";
     return o->steps < 1 ? "--steps must be at least 1" : NULL;
 }
 
-bool prune_prepare(Module *m)
+bool prune_prepare(Module *m, Gammas *gammas)
 {
     PassOptions p = PASS_OPTIONS_DEFAULT;
+    *gammas = gammas_find(m->arena, m->graph);
     p.pipeline = "dce,fold,rules,fold,dce";
     return passes_run(m, &p);
 }
@@ -92,7 +93,7 @@ bool prune_prepare(Module *m)
 typedef struct Budget {
     Module *m;
     double limit;                   /* in the unit of the measure */
-    double (*measure)(void *ctx, const Groups *s, const bool *removed);
+    SelectMeasure *measure;
     const char *what;
 } Budget;
 
@@ -147,15 +148,18 @@ static bool *choose(const PruneOptions *o, const Groups *s, const double *score,
         select.fraction = 1 - pow(1 - select.fraction, share);
         return select_units(s, score, &select);
     }
-    bool *none = ARENA_ARRAY(s->arena, bool, s->nunits + 1);
-    double now = b->measure(b, s, none);
-    limit = now > b->limit ? b->limit * pow(now / b->limit, 1 - share) : now;
-    select.fraction = now <= limit ? 0 : select_fraction(s, score, select, limit, b->measure, b, &least);
-    if (select.fraction >= 0)
-        return select_units(s, score, &select);
-    diag_error(s->m->diag, (Loc){ .file = s->m->file }, "a budget of %.6g %s cannot be met: with one channel of every group that can be pruned, %.6g stay",
-               b->limit, b->what, least);
-    return NULL;
+    bool *removed = ARENA_ARRAY(s->arena, bool, s->nunits + 1);         /* none */
+    double now = b->measure(b, s, removed);
+    if (now <= b->limit)
+        return removed;
+    limit = b->limit * pow(now / b->limit, 1 - share);
+    select.spare_sums = true;
+    removed = select_budget(s, score, select, limit, !o->latency, b->measure, b, &least);
+    select.spare_sums = false;
+    if (!removed && !(removed = select_budget(s, score, select, limit, !o->latency, b->measure, b, &least)))
+        diag_error(s->m->diag, (Loc){ .file = s->m->file }, "a budget of %.6g %s cannot be met: with one channel of every group that can be pruned, %.6g stay",
+                   b->limit, b->what, least);
+    return removed;
 }
 
 static bool repair_step(Module *m, const PruneOptions *o, Graph *original, Graph *cut, const PtrMap *map, const Keeps *k, Samples *samples)
@@ -184,31 +188,39 @@ static Groups *find_groups(Arena *a, Module *m, const PruneOptions *o)
 }
 
 /* Counts what stays of each group, by name: the groups of a later step are those of the first. */
-static void report_step(Module *m, const Groups *s, const bool *removed, int step, PruneReport *r)
+static void report_step(Module *m, const Groups *s, const bool *removed, const Keeps *k, int step, PruneReport *r)
 {
     if (!step) {
+        r->original = m->graph;
+        r->keeps = k;
         r->before = cost_of(s, NULL);
         r->ngroups = s->ngroups;
         r->nrefused = s->nrefused;
         r->group = ARENA_ARRAY(m->arena, PrunedGroup, s->ngroups);
         r->refused = arena_copy(m->arena, s->refused, sizeof *s->refused * (size_t)s->nrefused);
         for (int i = 0; i < s->ngroups; i++)
-            r->group[i] = (PrunedGroup){ s->group[i].name, s->group[i].n, s->group[i].n, s->group[i].width, s->group[i].heads };
+            r->group[i] = (PrunedGroup){ .name = s->group[i].name, .before = s->group[i].n, .after = s->group[i].n, .width = s->group[i].width,
+                                         .heads = s->group[i].heads, .cost = cost_of_group(s, i, NULL) };
     }
-    for (int i = 0; i < s->nunits && !m->diag->errors; i++)
-        for (int g = 0; g < r->ngroups && removed[i]; g++)
-            r->group[g].after -= !strcmp(r->group[g].name, s->group[s->unit_group[i]].name);
+    for (int g = 0; g < r->ngroups; g++)
+        for (int i = 0; i < s->ngroups; i++) {
+            if (strcmp(r->group[g].name, s->group[i].name))
+                continue;
+            r->group[g].left = cost_of_group(s, i, k);
+            for (int u = s->group[i].first; u < s->group[i].first + s->group[i].n; u++)
+                r->group[g].after -= removed[u];
+        }
 }
 
-/* original: the network before the first step, which later steps are repaired against as well; see below. */
-static bool prune_step(Module *m, const PruneOptions *o, int step, Budget *b, Samples *samples, PruneReport *report)
+static bool prune_step(Module *m, const PruneOptions *o, const Gammas *gammas, int step, Budget *b, Samples *samples, PruneReport *report)
 {
     Importance by;
     Groups *s = find_groups(m->arena, m, o);
     if (!s || (!o->sparsity && !step && !budget_of(o, m, s, b)))
         return false;
-    importance_from_name(o->importance, &by);
-    double *score = importance_table[by].needs_data ? importance_of_data(s, by, samples) : importance_of_weights(s, by);
+    importance_from_name(o->importance ? o->importance : samples ? "reconstruction" : "l1", &by);
+    double *score = importance_table[by].needs_data ? importance_of_data(s, by, samples) :
+                    by == IMP_bn_gamma ? importance_of_gammas(s, gammas) : importance_of_weights(s, by);
     bool *removed = score ? choose(o, s, score, 1.0 / (double)(o->steps - (o->sparsity ? 0 : step)), b) : NULL;
     const Keeps *k = removed ? groups_keeps(s, removed) : NULL;
     if (!k)
@@ -217,13 +229,13 @@ static bool prune_step(Module *m, const PruneOptions *o, int step, Budget *b, Sa
     Graph *cut = o->mask ? prune_mask(m, m->graph, k) : prune_graph(m, m->graph, k, &map);
     if (!cut || (!o->mask && !repair_step(m, o, m->graph, cut, &map, k, samples)))
         return false;
-    report_step(m, s, removed, step, report);
+    report_step(m, s, removed, k, step, report);
     report->after = cost_of(s, k);
     m->graph = cut;
     return true;
 }
 
-bool prune_module(Module *m, const PruneOptions *o, PruneReport *report)
+bool prune_module(Module *m, const PruneOptions *o, const Gammas *gammas, PruneReport *report)
 {
     SamplesOptions so = o->samples;
     so.read_pb = describe_read_pb;
@@ -232,7 +244,7 @@ bool prune_module(Module *m, const PruneOptions *o, PruneReport *report)
     Budget b = { 0 };
     *report = (PruneReport){ 0 };
     for (int i = 0; ok && i < o->steps; i++)
-        ok = prune_step(m, o, i, &b, samples, report);
+        ok = prune_step(m, o, gammas, i, &b, samples, report);
     samples_close(samples);
     return ok;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "build.h"
+#include "frontier.h"
 #include "linalg.h"
 #include "moments.h"
 #include "pass_util.h"
@@ -29,7 +30,8 @@ bool repair_from_name(const char *name, Repair *out)
 /* ---- layers ---- */
 
 typedef struct Layer {
-    Node *node;                     /* the product in the pruned graph */
+    const Node *from;               /* the product in the original graph */
+    Node *node;                     /* in the pruned graph */
     Use *bias;                      /* where its bias is an operand (its own, or of an add behind it), NULL: it has none */
     Value *result;                  /* with the bias, in the pruned graph */
     Value *plain;                   /* the same in the original */
@@ -66,7 +68,7 @@ static bool is_bias(const Value *v, int64_t channels)
 static bool layer_of(const Node *n, const PtrMap *map, const Keeps *k, Layer *l)
 {
     int other;
-    *l = (Layer){ .plain = &n->out[0] };
+    *l = (Layer){ .from = n, .plain = &n->out[0] };
     Value *here = mapped(map, l->plain);
     if (!here || !rows_of(here->def, &l->rows))
         return false;
@@ -205,18 +207,16 @@ static double wanted_result(void *ctx, int64_t row, int64_t c)
 
 typedef struct Runs {               /* both networks on the same samples */
     Samples *samples;
-    Observer *original, *pruned;
-    int target;                     /* tap of the original */
+    Frontier *original, *pruned;
     int64_t rows;                   /* per run */
 } Runs;
 
-/* The taps of both networks for the samples from i on; NULL after a sentence. */
-static bool run_both(const Runs *r, int64_t i, const Tensor *const **original, const Tensor *const **pruned)
+/* x: what the product reads in the pruned network, and Layer.other or Layer.result; y: what the product reads in the original, and what it aims at. */
+static bool run_both(const Runs *r, int64_t i, const Tensor *const **x, const Tensor *const **y)
 {
-    const ingot_tensor *in = samples_inputs(r->samples, i);
-    *original = in ? observer_run(r->original, in) : NULL;
-    *pruned = *original ? observer_run(r->pruned, in) : NULL;
-    return *pruned != NULL;
+    *y = frontier_run(r->original, i);
+    *x = *y ? frontier_run(r->pruned, i) : NULL;
+    return *x != NULL;
 }
 
 static bool fit_layer(Module *m, const Layer *l, const Runs *r, double damp)
@@ -227,9 +227,9 @@ static bool fit_layer(Module *m, const Layer *l, const Runs *r, double damp)
     bool ok = true, small = moments_new(a, &l->rows, true, &mo);
     for (int64_t i = 0; small && ok && i < samples_count(r->samples); i += samples_batch(r->samples)) {
         const Tensor *const *x, *const *y;
-        if (!(ok = run_both(r, i, &y, &x)))
+        if (!(ok = run_both(r, i, &x, &y)))
             break;
-        w.target = y[r->target];
+        w.target = y[1];
         w.other = l->other ? x[1] : NULL;
         moments_add(&mo, x[0], w.target, r->rows, (uint64_t)i + 1, wanted_result, &w);
     }
@@ -289,10 +289,10 @@ static bool match_layer(Module *m, const Layer *l, const Runs *r, bool scale)
     bool ok = true;
     for (int64_t i = 0; ok && i < samples_count(r->samples); i += samples_batch(r->samples)) {
         const Tensor *const *x, *const *y;
-        if (!(ok = run_both(r, i, &y, &x)))
+        if (!(ok = run_both(r, i, &x, &y)))
             break;
-        add_stats(want, l, y[r->target], channel, n);
-        add_stats(have, l, x[0], NULL, n);
+        add_stats(want, l, y[1], channel, n);
+        add_stats(have, l, x[1], NULL, n);
     }
     if (ok)
         apply_stats(m, l, want, have, scale);
@@ -302,22 +302,18 @@ static bool match_layer(Module *m, const Layer *l, const Runs *r, bool scale)
 
 /* ---- all layers ---- */
 
-static Observer *observe_graph(const Module *m, Graph *g, Value *const *taps, int n)
-{
-    Module own = *m;
-    own.graph = g;
-    return observer_open(&own, taps, n);
-}
+enum { FRONTIER_BYTES = 400 << 20 };
 
-static bool repair_layer(Module *m, Graph *pruned, const Layer *l, Runs *r, const RepairOptions *o)
+static bool repair_layer(Module *m, const Layer *l, Runs *r, const RepairOptions *o)
 {
     bool lsq = o->how == REPAIR_LSQ;
-    Value *taps[2] = { lsq ? node_in(l->node, 0) : l->result, l->other };
+    Value *before[] = { node_in(l->from, 0), lsq ? l->target : l->plain }, *after[] = { node_in(l->node, 0), lsq ? l->other : l->result };
     if (!lsq && !l->bias)
         return true;
-    r->pruned = observe_graph(m, pruned, taps, lsq && l->other ? 2 : 1);
-    bool ok = r->pruned && (lsq ? fit_layer(m, l, r, o->damp) : match_layer(m, l, r, o->how == REPAIR_BN));
-    observer_close(r->pruned);
+    bool ok = frontier_open(r->original, before, 2, 1) && frontier_open(r->pruned, after, after[1] ? 2 : 1, 1) &&
+              (lsq ? fit_layer(m, l, r, o->damp) : match_layer(m, l, r, o->how == REPAIR_BN));
+    frontier_close(r->original);
+    frontier_close(r->pruned);
     return ok;
 }
 
@@ -345,20 +341,15 @@ bool repair_graph(Module *m, Graph *original, Graph *pruned, const PtrMap *map, 
 {
     Arena *a = arena_new();
     graph_renumber(original);
-    int nodes = graph_count_nodes(original);
-    Layer *layer = ARENA_ARRAY(a, Layer, nodes + 1);
+    Layer *layer = ARENA_ARRAY(a, Layer, graph_count_nodes(original) + 1);
     int n = find_layers(original, map, k, layer);
-    Value **taps = ARENA_ARRAY(a, Value *, n + 1);
-    for (int i = 0; i < n; i++)
-        taps[i] = o->how == REPAIR_LSQ ? layer[i].target : layer[i].plain;
     int64_t runs = (samples_count(s) + samples_batch(s) - 1) / samples_batch(s);
-    Runs r = { .samples = s, .rows = (o->rows + runs - 1) / runs };
-    bool ok = !n || (r.original = observe_graph(m, original, taps, n)) != NULL;
-    for (int i = 0; ok && i < n; i++) {
-        r.target = i;
-        ok = repair_layer(m, pruned, &layer[i], &r, o);
-    }
-    observer_close(r.original);
+    Runs r = { s, frontier_new(m, original, s, FRONTIER_BYTES), frontier_new(m, pruned, s, FRONTIER_BYTES), (o->rows + runs - 1) / runs };
+    bool ok = r.original && r.pruned;
+    for (int i = 0; ok && i < n; i++)
+        ok = repair_layer(m, &layer[i], &r, o);
+    frontier_free(r.original);
+    frontier_free(r.pruned);
     graph_renumber(pruned);
     arena_free(a);
     return ok;

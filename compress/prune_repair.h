@@ -18,7 +18,7 @@ typedef struct RepairOptions {
     double damp;                    /* of the normal equations, relative to the mean of their diagonal; pulls towards the weights as they are */
     int64_t rows;                   /* places of results that are used per layer, of all samples together */
 } RepairOptions;
-#define REPAIR_DEFAULT { .how = REPAIR_LSQ, .damp = 1e-3, .rows = 40000 }
+#define REPAIR_DEFAULT { .how = REPAIR_LSQ, .damp = 1e-3, .rows = 20000 }
 
 /* What prune_graph made of `original`, with its keep-lists and map. Weights of `pruned` are replaced, layer after layer: each sees what the repaired layers
  * before it give, and aims at what the original gives there: the sum with the other branch where a residual follows. False after reporting. */

@@ -18,9 +18,9 @@ static int by_score(const void *a, const void *b)
     return x->score < y->score ? -1 : x->score > y->score ? 1 : x->unit - y->unit;
 }
 
-static bool may_prune(const UnitGroup *g, UnitKind k)
+static bool may_prune(const UnitGroup *g, const SelectOptions *o)
 {
-    return k == UNIT_ANY || (k == UNIT_HEADS) == g->heads;
+    return (o->unit == UNIT_ANY || (o->unit == UNIT_HEADS) == g->heads) && !(o->spare_sums && g->summed);
 }
 
 /* How many of n units stay of a group, rounded so that their channels fill vectors: to the nearest multiple of `round` channels, or of a smaller power
@@ -49,7 +49,7 @@ static double global_threshold(Arena *a, const Groups *s, const double *score, c
     Ranked *r = ARENA_ARRAY(a, Ranked, s->nunits + 1);
     int n = 0;
     for (int u = 0; u < s->nunits; u++)
-        if (may_prune(&s->group[s->unit_group[u]], o->unit))
+        if (may_prune(&s->group[s->unit_group[u]], o))
             r[n++] = (Ranked){ score[u], u };
     qsort(r, (size_t)n, sizeof *r, by_score);
     int at = (int)(o->fraction * n);
@@ -63,7 +63,7 @@ bool *select_units(const Groups *s, const double *score, const SelectOptions *o)
     double threshold = o->global ? global_threshold(a, s, score, o) : 0;
     for (int i = 0; i < s->ngroups; i++) {
         const UnitGroup *g = &s->group[i];
-        if (!may_prune(g, o->unit) || o->fraction <= 0)
+        if (!may_prune(g, o) || o->fraction <= 0)
             continue;
         Ranked *order = rank_units(a, score, g->first, g->n);
         double wish = g->n * (1 - o->fraction);
@@ -155,29 +155,72 @@ Cost cost_of(const Groups *s, const Keeps *k)
     return c;
 }
 
+Cost cost_of_group(const Groups *s, int group, const Keeps *k)
+{
+    Arena *a = arena_new();
+    PtrMap seen = ptrmap_new(a);
+    Cost c = { 0 };
+    for (int i = 0; i < s->nproducts; i++)
+        if (s->product[i].group == group) {
+            c.macs += node_macs(s->product[i].node, k);
+            add_constants(&c, s->product[i].node, k, &seen);
+        }
+    arena_free(a);
+    return c;
+}
+
 /* ---- budgets ---- */
 
 enum { STEPS = 1024 };
 
-static double measure_at(const Groups *s, const double *score, SelectOptions *o, int step, double (*measure)(void *, const Groups *, const bool *), void *ctx)
+static bool *units_at(const Groups *s, const double *score, SelectOptions *o, int step)
 {
     o->fraction = (double)step / STEPS;
-    return measure(ctx, s, select_units(s, score, o));
+    return select_units(s, score, o);
 }
 
-double select_fraction(const Groups *s, const double *score, SelectOptions o, double budget,
-                       double (*measure)(void *ctx, const Groups *s, const bool *removed), void *ctx, double *least)
+/* Units of a group that `more` removes and `less` does not. */
+static double score_between(const Groups *s, const double *score, const bool *less, const bool *more, int group)
+{
+    double sum = 0;
+    for (int u = s->group[group].first; u < s->group[group].first + s->group[group].n; u++)
+        sum += more[u] && !less[u] ? score[u] : 0;
+    return sum;
+}
+
+static void give_back(const Groups *s, const double *score, const bool *less, bool *more, double budget, SelectMeasure *measure, void *ctx)
+{
+    Arena *a = arena_new();
+    Ranked *order = ARENA_ARRAY(a, Ranked, s->ngroups + 1);
+    bool *was = ARENA_ARRAY(a, bool, s->nunits + 1);
+    for (int g = 0; g < s->ngroups; g++)
+        order[g] = (Ranked){ -score_between(s, score, less, more, g), g };
+    qsort(order, (size_t)s->ngroups, sizeof *order, by_score);
+    for (int i = 0; i < s->ngroups && order[i].score < 0; i++) {
+        const UnitGroup *g = &s->group[order[i].unit];
+        memcpy(was, more, sizeof *was * (size_t)s->nunits);
+        memcpy(more + g->first, less + g->first, sizeof *more * (size_t)g->n);
+        if (measure(ctx, s, more) > budget)
+            memcpy(more, was, sizeof *was * (size_t)s->nunits);
+    }
+    arena_free(a);
+}
+
+bool *select_budget(const Groups *s, const double *score, SelectOptions o, double budget, bool refine, SelectMeasure *measure, void *ctx, double *least)
 {
     int low = -1, high = STEPS - 1;
-    *least = measure_at(s, score, &o, high, measure, ctx);
+    *least = measure(ctx, s, units_at(s, score, &o, high));
     if (*least > budget)
-        return -1;
+        return NULL;
     while (high - low > 1) {
         int middle = (low + high + 1) / 2;
-        if (measure_at(s, score, &o, middle, measure, ctx) <= budget)
+        if (measure(ctx, s, units_at(s, score, &o, middle)) <= budget)
             high = middle;
         else
             low = middle;
     }
-    return (double)high / STEPS;
+    bool *removed = units_at(s, score, &o, high);
+    if (refine && low >= 0)
+        give_back(s, score, units_at(s, score, &o, low), removed, budget, measure, ctx);
+    return removed;
 }

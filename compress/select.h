@@ -11,6 +11,7 @@ typedef struct SelectOptions {
     bool global;                    /* all groups are ranked together; else each by itself */
     int round;                      /* channels that stay in a group are a multiple of this where they are enough */
     UnitKind unit;
+    bool spare_sums;                /* leave groups whose channels a residual sum passes on */
 } SelectOptions;
 
 /* The work of a network when units are gone, without building it. */
@@ -23,9 +24,12 @@ typedef struct Cost {
 bool *select_units(const Groups *s, const double *score, const SelectOptions *o);
 /* k: NULL for the network as it is. */
 Cost cost_of(const Groups *s, const Keeps *k);
-/* The smallest fraction (in steps of 1/1024) at which what `measure` gives for the removed units is at most `budget`. Negative: there is none; then
- * *least is what it gives with all removed that can be. */
-double select_fraction(const Groups *s, const double *score, SelectOptions o, double budget,
-                       double (*measure)(void *ctx, const Groups *s, const bool *removed), void *ctx, double *least);
+/* Of the products that make a group's units. */
+Cost cost_of_group(const Groups *s, int group, const Keeps *k);
+/* What a network costs without some units, in the unit of the budget. */
+typedef double SelectMeasure(void *ctx, const Groups *s, const bool *removed);
+/* The smallest fraction at which the cost is at most `budget`; with `refine` (worth it where measuring is cheap), groups get channels back as far as the
+ * budget allows, those whose channels score highest first. NULL: there is none, even with all removed that can be; *least is what that costs. */
+bool *select_budget(const Groups *s, const double *score, SelectOptions o, double budget, bool refine, SelectMeasure *measure, void *ctx, double *least);
 
 #endif

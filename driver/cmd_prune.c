@@ -1,4 +1,5 @@
 /* cmd_prune.c -- ingot prune: a model in, the same with fewer channels and heads out: .onnx, .irt, or what `compile` writes. */
+#include "dot.h"
 #include "driver.h"
 #include "frontend.h"
 #include "prune_module.h"
@@ -20,17 +21,25 @@ static bool write_pruned(Module *m, PruneArgs *p)
     return pipeline_module(m, &p->build, &p->out);
 }
 
-static void print_line(const char *what, double before, double after)
+/* White to red: how much of what a product makes is gone. */
+static const char *colour_of(void *ctx, const Node *n)
 {
-    printf("%-14s %16.0f %16.0f  %5.1f %%\n", what, before, after, before > 0 ? 100 * after / before : 100);
+    static const char *const red[] = { "#ffffff", "#ffe0e0", "#ffc0c0", "#ffa0a0", "#ff8080", "#ff6060", "#ff4040", "#ff2020" };
+    const PruneReport *r = ctx;
+    if (n->op != OP_conv && n->op != OP_conv_transpose && n->op != OP_matmul)
+        return NULL;
+    const AxisKeep *k = keeps_of_value(r->keeps, &n->out[0]);
+    double kept = 1;
+    for (int i = 0; k && i < n->out[0].type.rank; i++)
+        kept *= k[i].keep ? (double)keep_count(&k[i]) / (double)k[i].period : 1;
+    return red[(int)((1 - kept) * 7.99)];
 }
 
-static void print_report(const PruneReport *r)
+static bool draw(const Module *m, PruneReport *r, const char *path)
 {
-    printf("%-14s %16s %16s\n", "", "before", "after");
-    print_line("multiply-adds", r->before.macs, r->after.macs);
-    print_line("parameters", r->before.params, r->after.params);
-    print_line("bytes", r->before.bytes, r->after.bytes);
+    Module own = *m;
+    own.graph = r->original;
+    return module_dot_coloured(&own, path, NULL, colour_of, r);
 }
 
 static bool prune_file(PruneArgs *p)
@@ -38,11 +47,11 @@ static bool prune_file(PruneArgs *p)
     Arena *a = arena_new();
     Diag d;
     PruneReport report;
+    Gammas gammas;
     diag_init(&d, a, stderr);
     Module *m = pipeline_import(a, &d, p->model, &p->build);
-    bool ok = m && prune_prepare(m) && prune_module(m, &p->prune, &report) && write_pruned(m, p);
-    if (ok)
-        print_report(&report);
+    bool ok = m && prune_prepare(m, &gammas) && prune_and_report(m, &p->prune, &gammas, &report) && write_pruned(m, p) &&
+              (!p->prune.picture || draw(m, &report, p->prune.picture));
     arena_free(a);
     return ok;
 }

@@ -50,6 +50,8 @@ typedef struct Drawing {
     Edge *edge;
     int nedge, edge_room;
     int clusters;
+    DotColour *colour;              /* the caller's, or NULL */
+    void *colour_ctx;
 } Drawing;
 
 /* ---- text ---- */
@@ -201,7 +203,8 @@ static Agnode_t *add_node(Drawing *d, Agraph_t *in, const Node *n, const char *s
 {
     Agnode_t *a = agnode(in, arena_printf(d->arena, "n%u%s", n->id, suffix), 1);
     set(a, "label", label);
-    set(a, "fillcolor", node_colour(n));
+    const char *own = d->colour ? d->colour(d->colour_ctx, n) : NULL;
+    set(a, "fillcolor", own ? own : node_colour(n));
     return a;
 }
 
@@ -377,9 +380,10 @@ static const Style edge_style[] = { { "fontname", "Helvetica" }, { "fontsize", "
 /* The cheap way wherever the layout has one: a bounded network simplex, few rounds against crossings, straight edges. */
 static const Style large_style[] = { { "nslimit", "0.5" }, { "nslimit1", "0.5" }, { "mclimit", "0.05" }, { "splines", "line" }, { NULL, NULL } };
 
-static Agraph_t *build(Module *m, Arena *a)
+static Agraph_t *build(Module *m, Arena *a, DotColour *colour, void *ctx)
 {
-    Drawing d = { .m = m, .arena = a, .node = ptrmap_new(a), .owner = ptrmap_new(a), .rank = ptrmap_new(a), .named = ptrmap_new(a) };
+    Drawing d = { .m = m, .arena = a, .node = ptrmap_new(a), .owner = ptrmap_new(a), .rank = ptrmap_new(a), .named = ptrmap_new(a),
+                  .colour = colour, .colour_ctx = ctx };
     d.g = agopen((char *)(uintptr_t)m->name, Agdirected, NULL);
     set_defaults(d.g, AGRAPH, graph_style);
     set_defaults(d.g, AGNODE, node_style);
@@ -431,6 +435,11 @@ static const char *format_of(const char *path)
 
 bool module_dot(Module *m, const char *path, const char *format)
 {
+    return module_dot_coloured(m, path, format, NULL, NULL);
+}
+
+bool module_dot_coloured(Module *m, const char *path, const char *format, DotColour *colour, void *ctx)
+{
     OutFile out;
     if (!format)
         format = format_of(path);
@@ -438,7 +447,7 @@ bool module_dot(Module *m, const char *path, const char *format)
         return false;
     agseterr(AGMAX);                            /* messages are fetched, not printed */
     Arena *a = arena_new();
-    Agraph_t *g = build(m, a);
+    Agraph_t *g = build(m, a, colour, ctx);
     bool text = !strcmp(format, "dot");
     bool drawn = text ? agwrite(g, out.f) == 0 || ferror(out.f) : render(g, format, out.f);
     if (!drawn) {

@@ -13,8 +13,10 @@ pixels() { tail -c 784 "$digits/$1.pgm"; }
 { pixels five; pixels two; } | npy '(2, 1, 28, 28)' '|u1' >x.npy
 printf '\005\002' | npy '(2,)' '|u1' >y.npy
 
-prune() { "$INGOT" prune "$onnx" "$@"; }
-expect 0 "multiply-adds" prune -o half.onnx --sparsity 0.5
+prune() { "$INGOT" prune "$onnx" -q "$@"; }
+expect 0 "16 of 32 channels stay" "$INGOT" prune "$onnx" -o half.onnx --sparsity 0.5 --json r.json --picture p.dot
+expect 0 "#ffa0a0" cat p.dot
+expect 0 '"command": "prune"' cat r.json
 expect 0 "" prune -o half.so --sparsity 0.5
 expect 0 "" "$INGOT" compile half.onnx -o again.so
 expect 0 "" "$INGOT_RUN" run half.so --output one

@@ -13,9 +13,6 @@ for command in compile quantize run bench eval verify profile inspect dump test 
 done
 expect 0 "x86_64" "$INGOT" targets
 expect 2 "one argument too many" "$INGOT" targets x
-for command in compress; do
-    expect 1 "comes in a later version" "$INGOT" $command a.onnx -o b.onnx
-done
 
 expect 2 "is missing" "$INGOT" compile
 expect 2 "-o OUT is missing" "$INGOT" compile a.onnx

@@ -1,0 +1,28 @@
+# compress.sh -- ingot compress on the digits' network: pruned, repaired, quantised, each step measured; and what is refused.
+. "$SOURCE_DIR/tests/cli/expect.shlib"
+digits=$SOURCE_DIR/examples/digits
+onnx=$digits/mnist-cnn-bn.onnx
+cd "$work" || exit 1
+
+npy() {
+    printf '\223NUMPY\001\000v\000'
+    printf "%-117s\n" "{'descr': '$2', 'fortran_order': False, 'shape': $1, }"
+    cat
+}
+pixels() { tail -c 784 "$digits/$1.pgm"; }
+{ pixels five; pixels two; } | npy '(2, 1, 28, 28)' '|u1' >x.npy
+printf '\005\002' | npy '(2,)' '|u1' >y.npy
+
+compress() { "$INGOT" compress "$onnx" --calibrate x.npy --scale 1/255 "$@"; }
+expect 0 "quantised" compress -o m.so --sparsity 0.25 --labels y.npy --json r.json
+expect 0 "2 of 2" "$INGOT_RUN" eval m.so --data x.npy --labels y.npy --scale 1/255
+expect 0 '"command": "compress"' cat r.json
+expect 0 "repaired" compress -o m.onnx --bytes 0.6 --no-quantize
+
+expect 2 "--calibrate DATA is missing" "$INGOT" compress "$onnx" -o bad.so
+expect 2 "-o OUT is missing" compress
+expect 2 "there is nothing to do" compress -o bad.so --no-quantize
+expect 2 "not several" compress -o bad.so --macs 0.5 --bytes 0.5
+expect 1 "cannot be met" compress -o bad.so --bytes 1e-9
+absent bad.so
+finish
