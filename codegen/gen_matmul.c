@@ -158,7 +158,7 @@ static TileShape matmul_shape(const Group *g, const Matmul *m)
     int64_t rows = dim_is_const(m->M) ? m->M->k : 0, cols = dim_is_const(m->N) ? m->N->k : 0;
     int64_t most = (known_few(g) && rows == 1 ? 4 : LOW_BIT_PANELS) * CG_LANES;
     TileShape s = tile_choose(g, contract_type(g), rows, g->weights && cols > most ? most : cols);
-    if (known_few(g))
+    if (known_few(g) && rows <= LOW_BIT_DIRECT_ZEROS)
         s = (TileShape){ (int)rows, (int)((cols < most ? cols + CG_LANES - 1 : most) / CG_LANES) };
     return s;
 }
@@ -189,13 +189,19 @@ static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMV
     loop_end(cg, &l);
 }
 
-/* Straight from packed codes: one block of rows. */
+static int direct_rows(const Contract *c)
+{
+    int most = (int)low_bit_direct(c->g->anchor);
+    return c->shape.rows < most ? c->shape.rows : most;
+}
+
+/* Straight from packed codes. */
 static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
 {
     Codegen *cg = few.g->cg;
     few.b = (Elements){ low_bit_data(few.g), DT_u8 };
     few.panel_step = cg_i64(cg, low_bit_of(few.g)->panel_bytes);
-    few.shape.rows = few.shape.rows < LOW_BIT_DIRECT ? few.shape.rows : LOW_BIT_DIRECT;
+    few.shape.rows = direct_rows(&few);
     few.sum = low_bit_sum;
     matmul_units(&few, m, begin, end, parts, NULL, NULL);
 }
@@ -211,7 +217,7 @@ static void matmul_many(Contract c, const Matmul *m, LLVMValueRef begin, LLVMVal
 static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
 {
     Codegen *cg = c->g->cg;
-    int few = c->shape.rows < LOW_BIT_DIRECT ? c->shape.rows : LOW_BIT_DIRECT;
+    int few = direct_rows(c);
     if (known_few(c->g)) {
         matmul_few(*c, m, begin, end, parts);
     } else if (c->run_rows) {

@@ -56,13 +56,18 @@ bool low_bit_ready(const Node *product)
     return a->channels_last;
 }
 
+int64_t low_bit_direct(const Node *product)
+{
+    return node_in(low_bit_weights(product), 2) ? LOW_BIT_DIRECT_ZEROS : LOW_BIT_DIRECT;
+}
+
 int64_t low_bit_few_rows(const Node *product)
 {
     const Type *x = &node_in(product, 0)->type;
-    int64_t rows = product->op == OP_matmul;
+    int64_t rows = product->op == OP_matmul, most = low_bit_direct(product);
     for (int i = 0; i < x->rank - 1; i++)
-        rows = dim_is_const(x->dim[i]) && x->dim[i]->k <= LOW_BIT_DIRECT ? rows * x->dim[i]->k : 0;
-    return rows <= LOW_BIT_DIRECT ? rows : 0;
+        rows = dim_is_const(x->dim[i]) && x->dim[i]->k <= most ? rows * x->dim[i]->k : 0;
+    return rows <= most ? rows : 0;
 }
 
 /* What is summed over: input channels and taps. */

@@ -12,7 +12,8 @@
 #include "ir.h"
 
 enum {
-    LOW_BIT_DIRECT = 4,             /* rows that are multiplied straight from the packed weights; for more, panels are unpacked first */
+    LOW_BIT_DIRECT = 12,            /* rows that are multiplied straight from the packed weights; for more, panels are unpacked first */
+    LOW_BIT_DIRECT_ZEROS = 4,       /* the same with zero points: the elements of every row are added up beside */
     LOW_BIT_PANELS = 2,             /* panels of 16 columns that are unpacked at a time */
     LOW_BIT_SLOTS = 8,              /* threads that may unpack at the same time */
 };
@@ -23,7 +24,8 @@ const Node *low_bit_weights(const Node *product);
 bool low_bit_fits(const Node *product);
 /* And it stands as code generation wants it: channels last, pads made explicit. */
 bool low_bit_ready(const Node *product);
-/* Rows of a matmul, if it is known that they are at most LOW_BIT_DIRECT; else 0. */
+int64_t low_bit_direct(const Node *product);                        /* which of the two */
+/* Rows of a matmul, if it is known that they are at most so many; else 0. */
 int64_t low_bit_few_rows(const Node *product);
 /* Bytes of scratch: the panels that each slot holds unpacked. */
 int64_t low_bit_slot_bytes(const Node *product);
