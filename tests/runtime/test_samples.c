@@ -37,7 +37,7 @@ static void write_ints(const char *path, int64_t rows)
     assert_int_equal(ingot_tensor_write(path, &t, NULL), 0);
 }
 
-static void put(FILE *f, uint32_t x, int bytes)
+static void put(FILE *f, uint64_t x, int bytes)
 {
     for (int i = 0; i < bytes; i++)
         putc((int)(x >> 8 * i & 0xff), f);
