@@ -168,7 +168,8 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     int64_t step = c.shape.panels * CG_LANES;
     Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows));
     Dim lines = k.pointwise ? blocks : dim_mul(dims, k.n, k.oh), band = band_lines(cg, &k, lines);
-    Dim parts[5] = { dim_const(dims, k.groups), dim_ceil_div(dims, lines, band), dim_const(dims, (k.cout + step - 1) / step), band, k.pointwise ? one : blocks };
+    Dim bands = band == lines ? one : dim_ceil_div(dims, lines, band);
+    Dim parts[5] = { dim_const(dims, k.groups), bands, dim_const(dims, (k.cout + step - 1) / step), band, k.pointwise ? one : blocks };
     Dim row_tiles = dim_mul(dims, band, parts[4]);
     c.panel_rows = k.kh * k.kw * k.cin;
     c.row_tiles = dim_is_const(row_tiles) ? row_tiles->k : 0;
