@@ -28,6 +28,7 @@ typedef struct Scope {
     struct Scope *outer;
     const Graph *g;
     PtrList node;                   /* Onnx__NodeProto */
+    PtrList declared;               /* Onnx__ValueInfoProto of tensors whose rank a reader could not find out */
     PtrMap term;                    /* by Value: its name here */
     PtrMap size;                    /* by Dim: name of an i64[1] here */
 } Scope;
@@ -86,6 +87,7 @@ void export_attr_type(Exporter *e, Onnx__NodeProto *p, const char *name, const T
 Term export_result(Exporter *e, Onnx__NodeProto *p);                /* the node's next output, under a new name */
 void export_skip(Exporter *e, Onnx__NodeProto *p);                  /* the node's next output is not wanted */
 bool export_give(Exporter *e, Onnx__NodeProto *p, Value *v);        /* the node's next output is v; true */
+void export_declare(Exporter *e, Term t, DType type, int64_t rank);        /* says of a tensor what no reader could find out */
 #define TERM(e, op, ...) export_result((e), EMIT((e), (op), __VA_ARGS__))
 
 /* ---- constants and sizes ---- */

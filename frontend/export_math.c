@@ -100,6 +100,17 @@ bool export_cast(Exporter *e, const Node *n)
     return export_give(e, p, node_out(n));
 }
 
+/* To text and back is a Cast in ONNX. */
+static bool cast_text(Exporter *e, const Node *n, DType to)
+{
+    Onnx__NodeProto *p = EMIT(e, "Cast", export_in(e, n, 0));
+    export_attr_i(e, p, "to", dtype_table[to].onnx);
+    return export_give(e, p, node_out(n));
+}
+
+bool export_str_format(Exporter *e, const Node *n) { return cast_text(e, n, DT_str); }
+bool export_str_parse(Exporter *e, const Node *n) { return cast_text(e, n, NODE_ATTR(n, str_parse)->to); }
+
 bool export_bitcast(Exporter *e, const Node *n)
 {
     Onnx__NodeProto *p = EMIT(e, "BitCast", export_in(e, n, 0));

@@ -189,6 +189,15 @@ static Onnx__ValueInfoProto *value_info(Exporter *e, const char *name, const Typ
     return p;
 }
 
+void export_declare(Exporter *e, Term t, DType type, int64_t rank)
+{
+    Dim dim[MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        dim[i] = dim_const(e->m->dims, -1);
+    Type open = type_tensor(e->m, type, (int)rank, dim);
+    list_add(e, &e->scope->declared, value_info(e, t, &open));
+}
+
 static Onnx__GraphProto *graph_proto(Exporter *e, const char *name, PtrList in, PtrList out)
 {
     Onnx__GraphProto *p = ARENA_NEW(e->arena, Onnx__GraphProto);
@@ -197,6 +206,7 @@ static Onnx__GraphProto *graph_proto(Exporter *e, const char *name, PtrList in, 
     p->n_node = (size_t)e->scope->node.n, p->node = (Onnx__NodeProto **)e->scope->node.v;
     p->n_input = (size_t)in.n, p->input = (Onnx__ValueInfoProto **)in.v;
     p->n_output = (size_t)out.n, p->output = (Onnx__ValueInfoProto **)out.v;
+    p->n_value_info = (size_t)e->scope->declared.n, p->value_info = (Onnx__ValueInfoProto **)e->scope->declared.v;
     return p;
 }
 

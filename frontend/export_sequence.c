@@ -67,7 +67,16 @@ static Onnx__NodeProto *item(Exporter *e, const Node *n)
 }
 
 bool export_seq_at(Exporter *e, const Node *n) { return give(e, n, item(e, n)); }
-bool export_seq_shape(Exporter *e, const Node *n) { return give(e, n, EMIT(e, "Shape", export_result(e, item(e, n)))); }
+
+/* The shape of a container's item, or of several joined: whoever reads the file again wants to know its rank, which the container need not say. */
+static bool shape_of(Exporter *e, const Node *n, Onnx__NodeProto *p, int64_t rank)
+{
+    Term t = export_result(e, p);
+    export_declare(e, t, node_in(n, 0)->type.elem->dtype, rank);
+    return give(e, n, EMIT(e, "Shape", t));
+}
+
+bool export_seq_shape(Exporter *e, const Node *n) { return shape_of(e, n, item(e, n), NODE_ATTR(n, seq_shape)->rank); }
 bool export_seq_get(Exporter *e, const Node *n) { return give(e, n, EMIT(e, "OptionalGetElement", export_in(e, n, 0))); }
 
 static Onnx__NodeProto *joined(Exporter *e, const Node *n, int64_t axis, bool new_axis)
@@ -87,7 +96,7 @@ bool export_seq_concat(Exporter *e, const Node *n)
 bool export_seq_concat_shape(Exporter *e, const Node *n)
 {
     const Attr_seq_concat_shape *a = NODE_ATTR(n, seq_concat_shape);
-    return give(e, n, EMIT(e, "Shape", export_result(e, joined(e, n, a->axis, a->new_axis))));
+    return shape_of(e, n, joined(e, n, a->axis, a->new_axis), a->rank);
 }
 
 bool export_seq_split(Exporter *e, const Node *n)
