@@ -1,5 +1,5 @@
 #!/bin/sh
-# The node tests compiled for AArch64 and run by a static ingot-run under qemu, a process per test and data set: some half an hour.
+# The node tests compiled for AArch64 and run by a static ingot-run under qemu, a process per test and data set: some minutes.
 set -u
 command -v qemu-aarch64-static >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null || { echo "skipped: no qemu-aarch64-static or aarch64-linux-gnu-gcc"; exit 77; }
 build=$BUILD_DIR/arm64
