@@ -66,7 +66,7 @@ static bool few(int64_t n) { return n == 1 || n == 3; }
 /* Without a word about it: colours lie last if they can only lie there. */
 static bool channels_last(const Samples *s, const ingot_tensor *t)
 {
-    const char *layout = s->files.o->layout;
+    const char *layout = s->files.o.layout;
     return layout ? !strcmp(layout, "nhwc") : t->rank == 4 && !few(t->dim[1]) && few(t->dim[3]);
 }
 
@@ -165,7 +165,7 @@ static bool holds_no_nan(const SampleSet *set, const ingot_model *ports)
 
 static bool parse_options(Samples *s)
 {
-    const SamplesOptions *o = s->files.o;
+    const SamplesOptions *o = &s->files.o;
     if (o->layout && strcmp(o->layout, "nchw") && strcmp(o->layout, "nhwc"))
         return tool_fail("--layout %s: neither nchw nor nhwc", o->layout), false;
     return numbers_parse("scale", o->scale, &s->scale) && numbers_parse("mean", o->mean, &s->mean) && numbers_parse("std", o->std, &s->std);
@@ -203,7 +203,7 @@ Samples *samples_open(const ingot_model *ports, const SamplesOptions *o)
     Samples *s = calloc(1, sizeof *s);
     if (!s)
         return tool_fail("out of memory"), NULL;
-    s->files = (SampleFiles){ .ports = ports, .o = o };
+    s->files = (SampleFiles){ .ports = ports, .o = *o };
     if (parse_options(s) && inputs_can_be_fed(ports) && make_room(s) && samples_files_read(&s->files) && numbers_fit(s) && check_sets(s))
         return s;
     samples_close(s);
@@ -285,7 +285,7 @@ bool samples_vary(Samples *s)
                     return true;
             }
         }
-    return !floats || (tool_fail("%s is constant: every element is %g, which says nothing about what the model will see", s->files.o->path, first), false);
+    return !floats || (tool_fail("%s is constant: every element is %g, which says nothing about what the model will see", s->files.o.path, first), false);
 }
 
 bool samples_labels(const Samples *s, const char *path, ingot_tensor *t)
@@ -296,11 +296,11 @@ bool samples_labels(const Samples *s, const char *path, ingot_tensor *t)
     if (ingot_tensor_read(path, 0, t, &err))
         return tool_fail("%s", err.text), false;
     int64_t n = ingot_count(t), rows = t->rank ? t->dim[0] : 1, samples = s->files.samples;
-    bool fits = n > 0 && (rows == samples || (s->files.o->limit && rows > samples)), read = samples_readable(t->dtype);
+    bool fits = n > 0 && (rows == samples || (s->files.o.limit && rows > samples)), read = samples_readable(t->dtype);
     if (!read)
         tool_fail("%s: elements of type %s are not read here", path, ingot_dtype_name(t->dtype));
     else if (!fits)
-        tool_fail("%s has %lld labels for the %lld samples of %s", path, (long long)rows, (long long)samples, s->files.o->path);
+        tool_fail("%s has %lld labels for the %lld samples of %s", path, (long long)rows, (long long)samples, s->files.o.path);
     if (read && fits)
         return true;
     free(t->data);

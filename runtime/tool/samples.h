@@ -42,7 +42,7 @@ typedef struct SamplesOptions {
 
 typedef struct Samples Samples;
 
-/* Reads the data, for a model with these ports, which must live as long. NULL after a sentence: missing, empty, of another shape, NaN... */
+/* Reads the data, for a model with these ports; they, and the options' texts, must live as long. NULL after a sentence: missing, empty, of another shape, NaN... */
 Samples *samples_open(const ingot_model *ports, const SamplesOptions *o);
 void samples_close(Samples *s);                                 /* NULL is fine */
 int64_t samples_count(const Samples *s);

@@ -72,14 +72,14 @@ static bool complete_set(SampleFiles *f, SampleSet *set)
             return tool_fail("%s: %lld samples for input '%s', %lld for '%s'", set->name, (long long)(t->rank ? t->dim[0] : 0), f->ports->input[k].name,
                              (long long)n, f->ports->input[0].name), false;
     }
-    int64_t wanted = f->o->limit && f->samples + n > f->o->limit ? f->o->limit - f->samples : n;
+    int64_t wanted = f->o.limit && f->samples + n > f->o.limit ? f->o.limit - f->samples : n;
     for (int k = 0; k < f->ports->n_inputs && !set->whole; k++)
         set->in[k].dim[0] = wanted;
     f->samples += wanted;
     return true;
 }
 
-static bool enough(const SampleFiles *f) { return f->o->limit && f->samples >= f->o->limit; }
+static bool enough(const SampleFiles *f) { return f->o.limit && f->samples >= f->o.limit; }
 
 /* ---- one file ---- */
 
@@ -109,7 +109,7 @@ static bool read_image(SampleFiles *f, const char *path)
         return false;
     if (f->ports->n_inputs != 1)
         return tool_fail("%s is an image, the model has %d inputs", path, f->ports->n_inputs), false;
-    return samples_image_read(path, &f->ports->input[0], f->o, &set->in[0]) && complete_set(f, set);
+    return samples_image_read(path, &f->ports->input[0], &f->o, &set->in[0]) && complete_set(f, set);
 }
 
 static bool read_test_set(SampleFiles *f, const char *dir)
@@ -119,12 +119,12 @@ static bool read_test_set(SampleFiles *f, const char *dir)
     SampleSet *set = new_set(f, dir);
     if (!set)
         return false;
-    if (!f->o->read_pb)
+    if (!f->o.read_pb)
         return tool_fail("%s: test sets of .pb files are read by 'ingot' only", dir), false;
     set->whole = true;
     for (int k = 0; k < f->ports->n_inputs; k++) {
         snprintf(path, sizeof path, "%.*s/input_%d.pb", NAME_ROOM, dir, k);
-        if (f->o->read_pb(path, &f->ports->input[k], &set->in[k], &err))
+        if (f->o.read_pb(path, &f->ports->input[k], &set->in[k], &err))
             return tool_fail("%s", err.text), false;
     }
     return complete_set(f, set);
@@ -193,9 +193,9 @@ static bool read_folder(SampleFiles *f, const char *dir)
 bool samples_files_read(SampleFiles *f)
 {
     struct stat st;
-    const char *path = f->o->path;
+    const char *path = f->o.path;
     if (!path)
-        return tool_fail("--%s is needed", f->o->option), false;
+        return tool_fail("--%s is needed", f->o.option), false;
     if (stat(path, &st))
         return tool_fail("%s: %s", path, strerror(errno)), false;
     if (S_ISDIR(st.st_mode))

@@ -13,7 +13,7 @@ typedef struct SampleSet {
 
 typedef struct SampleFiles {
     const ingot_model *ports;
-    const SamplesOptions *o;
+    SamplesOptions o;
     SampleSet *set;
     int64_t n, room, samples;
 } SampleFiles;
