@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "describe.h"
 
 enum { QUANTISED_PART = 4 };        /* a weight of 8 bits takes a quarter of its 32 */
 
@@ -93,17 +92,9 @@ bool compress_module(Module *m, const CompressOptions *o)
 {
     Gammas gammas;
     Stages t = { .report = { .arena = m->arena, .title = "compress" } };
-    SamplesOptions so = o->quantize.samples;
     if (!prune_prepare(m, &gammas))
         return false;
-    const ingot_model *ports = describe_module(m);
-    if (o->quantize.data) {
-        so.option = "data";
-        so.path = o->quantize.data;
-        so.limit = 0;
-    }
-    so.read_pb = describe_read_pb;
-    bool ok = (t.samples = samples_open(ports, &so)) != NULL && (!o->quantize.labels || samples_labels(t.samples, o->quantize.labels, &t.labels));
+    bool ok = (t.samples = score_samples(m, &o->quantize.samples, o->quantize.data)) != NULL && (!o->quantize.labels || samples_labels(t.samples, o->quantize.labels, &t.labels));
     ok = ok && all_stages(&t, m, o, &gammas) && (!o->quantize.json || report_write_json(&t.report, o->quantize.json));
     observer_close(t.reference);
     samples_close(t.samples);

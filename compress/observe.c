@@ -120,7 +120,7 @@ static int compare_times(const void *a, const void *b)
 }
 
 /* Some runs to warm up, then as many as fit a quarter of a second. */
-bool observer_cost(Observer *o, const ingot_tensor *in, ObserverCost *out)
+static bool cost_on(Observer *o, const ingot_tensor *in, ObserverCost *out)
 {
     enum { WARM = 3, LEAST = 11, MOST = 1000 };
     static const double budget_ms = 250;
@@ -141,6 +141,19 @@ bool observer_cost(Observer *o, const ingot_tensor *in, ObserverCost *out)
         return tool_fail("%s: %s", o->so, strerror(errno)), false;
     out->file_bytes = (uint64_t)st.st_size;
     return true;
+}
+
+bool observer_cost(Observer *o, const ingot_tensor *in, ObserverCost *out)
+{
+    if (in)
+        return cost_on(o, in, out);
+    const ingot_model *ports = observer_ports(o);
+    ingot_tensor *any = calloc((size_t)ports->n_inputs + 1, sizeof *any);
+    bool ok = any && tool_feed(ports, &(FeedOptions){ 0 }, any) && cost_on(o, any, out);
+    if (any)
+        tool_unfeed(ports, any);
+    free(any);
+    return ok;
 }
 
 const ingot_model *observer_ports(const Observer *o)

@@ -18,7 +18,8 @@ typedef struct Observer Observer;
 Observer *observer_open(Module *m, Value *const *taps, int ntaps);
 /* Run on inputs of the module's ports. Taps in the order given, data valid until the next run; NULL after a sentence. */
 const Tensor *const *observer_run(Observer *o, const ingot_tensor *in);
-/* What the compiled copy costs: size of its file, its workspace at the last run's sizes, and times of runs on `in`. False after a sentence. */
+/* What the compiled copy costs: size of its file, its workspace at the last run's sizes, and times of runs on `in` (NULL:
+ * pseudo-random numbers, symbolic sizes 1). False after a sentence. */
 typedef struct ObserverCost {
     uint64_t file_bytes, workspace_bytes;
     double median_ms, p99_ms;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "describe.h"
-#include "latency.h"
+#include "observe.h"
 #include "pass.h"
 
 /* ---- options ---- */
@@ -106,6 +106,17 @@ static Cost cost_after(const Groups *s, const bool *removed)
 static double measure_macs(void *ctx, const Groups *s, const bool *removed) { (void)ctx; return cost_after(s, removed).macs; }
 static double measure_bytes(void *ctx, const Groups *s, const bool *removed) { (void)ctx; return cost_after(s, removed).bytes; }
 
+/* Milliseconds of one run on this machine, one thread. False after a sentence. */
+static bool latency_of(Module *m, double *ms)
+{
+    ObserverCost cost;
+    Observer *o = observer_open(m, NULL, 0);
+    bool ok = o && observer_cost(o, NULL, &cost);
+    observer_close(o);
+    *ms = ok ? cost.median_ms : INFINITY;
+    return ok;
+}
+
 static double measure_latency(void *ctx, const Groups *s, const bool *removed)
 {
     Budget *b = ctx;
@@ -113,7 +124,7 @@ static double measure_latency(void *ctx, const Groups *s, const bool *removed)
     Module own = *b->m;
     double ms = INFINITY;
     own.graph = k ? prune_graph(b->m, s->g, k, NULL) : NULL;
-    return own.graph && latency_measure(&own, &ms) ? ms : INFINITY;
+    return own.graph && latency_of(&own, &ms) ? ms : INFINITY;
 }
 
 /* Of the network before any step. False after reporting. */
@@ -125,7 +136,7 @@ static bool budget_of(const PruneOptions *o, Module *m, const Groups *s, Budget 
     number(text, &x);
     *b = (Budget){ .m = m, .measure = o->macs ? measure_macs : o->bytes ? measure_bytes : measure_latency,
                    .what = o->macs ? "multiply-adds" : o->bytes ? "bytes of weights" : "milliseconds" };
-    if (o->latency && !latency_measure(m, &whole))
+    if (o->latency && !latency_of(m, &whole))
         return false;
     b->limit = x <= 1 && !strchr(text, 'm') ? x * whole : x;
     return true;
@@ -180,10 +191,9 @@ static Groups *find_groups(Arena *a, Module *m, const PruneOptions *o)
         allowed += unit_kind(o->unit) == UNIT_ANY || (unit_kind(o->unit) == UNIT_HEADS) == s->group[i].heads;
     if (!s || allowed)
         return s;
-    const Refusal *r = s->nrefused ? &s->refused[0] : NULL;
-    diag_error(m->diag, (Loc){ .file = m->file }, "nothing can be pruned%s%s%s%s%s", unit_kind(o->unit) == UNIT_HEADS ? ": there are no attention heads" : "",
-               r && unit_kind(o->unit) != UNIT_HEADS ? ": " : "", r && unit_kind(o->unit) != UNIT_HEADS ? r->name : "",
-               r && unit_kind(o->unit) != UNIT_HEADS ? " stays, since " : "", r && unit_kind(o->unit) != UNIT_HEADS ? r->reason : "");
+    const char *why = unit_kind(o->unit) == UNIT_HEADS ? ": there are no attention heads" :
+                      s->nrefused ? arena_printf(a, ": %s stays, since %s", s->refused[0].name, s->refused[0].reason) : "";
+    diag_error(m->diag, (Loc){ .file = m->file }, "nothing can be pruned%s", why);
     return NULL;
 }
 

@@ -4,42 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "describe.h"
 #include "prune_module.h"
 #include "report.h"
-#include "tool.h"
 
 /* Samples to score on; *samples stays NULL if there are none. False after a sentence. */
 static bool open_samples(Module *m, const PruneOptions *o, Samples **samples, ingot_tensor *labels)
 {
-    SamplesOptions so = o->samples;
-    so.read_pb = describe_read_pb;
-    if (o->data) {
-        so.option = "data";
-        so.path = o->data;
-        so.limit = 0;
-    }
-    if (!so.path)
+    if (!o->samples.path && !o->data)
         return true;
-    return (*samples = samples_open(describe_module(m), &so)) && (!o->labels || samples_labels(*samples, o->labels, labels));
-}
-
-/* Without samples: times and sizes on pseudo-random inputs. */
-static bool cost_on_anything(Observer *o, ObserverCost *cost)
-{
-    const ingot_model *ports = observer_ports(o);
-    ingot_tensor *in = calloc((size_t)ports->n_inputs + 1, sizeof *in);
-    bool ok = in && tool_feed(ports, &(FeedOptions){ 0 }, in) && observer_run(o, in) && observer_cost(o, in, cost);
-    if (in)
-        tool_unfeed(ports, in);
-    free(in);
-    return ok;
+    return (*samples = score_samples(m, &o->samples, o->data)) && (!o->labels || samples_labels(*samples, o->labels, labels));
 }
 
 static bool measure_side(Module *m, Observer *o, Observer *reference, Samples *s, const ingot_tensor *labels, const Cost *c, ReportSide *side)
 {
     *side = (ReportSide){ 0 };
-    if (!o || !(s ? report_side(m, o, reference, s, labels->data ? labels : NULL, side) : cost_on_anything(o, &side->cost)))
+    if (!o || !(s ? report_side(m, o, reference, s, labels->data ? labels : NULL, side) : observer_cost(o, NULL, &side->cost)))
         return false;
     side->macs = (int64_t)c->macs;
     side->parameters = (int64_t)c->params;

@@ -24,7 +24,6 @@ enum { MOST_INT8 = 127, SENSITIVITY_SAMPLES = 16 };
 typedef struct Quantizer {
     Module *m;
     const QuantizeOptions *o;
-    SamplesOptions score_options;
     Samples *samples, *score;       /* to calibrate, to score on (may be the same) */
     ingot_tensor labels;            /* data NULL: none */
     QdqPlan plan;                   /* all layers */
@@ -379,18 +378,12 @@ static bool report_after(Quantizer *q)
 
 static bool open_samples(Quantizer *q)
 {
-    const ingot_model *ports = describe_module(q->m);
     if (!q->o->samples.path)
         return true;
-    q->samples = samples_open(ports, &q->o->samples);
+    q->samples = samples_open(describe_module(q->m), &q->o->samples);
     if (!q->samples || !samples_vary(q->samples))
         return false;
-    q->score = q->samples;
-    if (q->o->data) {
-        q->score_options = q->o->samples;
-        q->score_options.path = q->o->data, q->score_options.limit = 0, q->score_options.option = "data";
-        q->score = samples_open(ports, &q->score_options);
-    }
+    q->score = q->o->data ? score_samples(q->m, &q->o->samples, q->o->data) : q->samples;
     return q->score && (!q->o->labels || samples_labels(q->score, q->o->labels, &q->labels));
 }
 

@@ -80,6 +80,18 @@ static bool score_batch(Scorer *c, int64_t first)
     return ok;
 }
 
+Samples *score_samples(Module *m, const SamplesOptions *calibration, const char *data)
+{
+    SamplesOptions o = *calibration;
+    o.read_pb = describe_read_pb;
+    if (data) {
+        o.option = "data";
+        o.path = data;
+        o.limit = 0;
+    }
+    return samples_open(describe_module(m), &o);
+}
+
 bool score_observed(Observer *of, Observer *reference, Samples *s, const ingot_tensor *labels, Score *out)
 {
     *out = (Score){ .samples = samples_count(s), .labelled = labels != NULL, .compared = reference != NULL };

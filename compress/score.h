@@ -26,6 +26,8 @@ typedef struct Score {
 } Score;
 
 /* labels: of samples_labels, or NULL; reference: with the same inputs and outputs, or NULL. Both give what the module returns. False after a sentence. */
+/* Samples to score on: all of `data`, in the form that the calibration data has, or without `data` the calibration samples themselves. NULL after a sentence. */
+Samples *score_samples(Module *m, const SamplesOptions *calibration, const char *data);
 bool score_observed(Observer *of, Observer *reference, Samples *s, const ingot_tensor *labels, Score *out);
 /* The same of modules, which are compiled for it. */
 bool score_module(Module *m, Module *reference, Samples *s, const ingot_tensor *labels, Score *out);
