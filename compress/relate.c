@@ -532,48 +532,38 @@ static void relate_images(Relations *r, const Node *n, const Axis *w)
     }
 }
 
-static void relate_conv(Relations *r, const Node *n)
+/* Filters [outer, inner of one group, k...]: the axes of x and y that they stand between. */
+static void relate_filters(Relations *r, const Node *n, bool channels_last, int64_t group, Axis outer, Axis inner)
 {
-    const Attr_conv *a = NODE_ATTR(n, conv);
-    const Axis *x = in(r, n, 0), *w = in(r, n, 1), *y = out(r, n, 0);
+    const Axis *w = in(r, n, 1);
     const Type *t = &node_in(n, 1)->type;
-    if (a->channels_last || !type_is_static(t)) {
+    if (channels_last || !type_is_static(t)) {
         relate_unknown(r, n);
         return;
     }
     relate_images(r, n, w);
     if (node_in(n, 2))
-        tie(r, in(r, n, 2)[0], y[1], n);
-    tie(r, w[0], y[1], n);
-    if (a->group == 1) {
-        tie(r, x[1], w[1], n);
+        tie(r, in(r, n, 2)[0], out(r, n, 0)[1], n);
+    tie(r, w[0], outer, n);
+    if (group == 1) {
+        tie(r, inner, w[1], n);
         return;
     }
-    Axis g = groups_axis(r, a->group);
-    relate_grouped(r, n, x[1], g, w[1]);
-    relate_grouped(r, n, y[1], g, axis_new(r, t->dim[0]->k / a->group));
+    Axis g = groups_axis(r, group);
+    relate_grouped(r, n, inner, g, w[1]);
+    relate_grouped(r, n, outer, g, axis_new(r, t->dim[0]->k / group));
+}
+
+static void relate_conv(Relations *r, const Node *n)
+{
+    const Attr_conv *a = NODE_ATTR(n, conv);
+    relate_filters(r, n, a->channels_last, a->group, out(r, n, 0)[1], in(r, n, 0)[1]);
 }
 
 static void relate_conv_transpose(Relations *r, const Node *n)
 {
     const Attr_conv_transpose *a = NODE_ATTR(n, conv_transpose);
-    const Axis *x = in(r, n, 0), *w = in(r, n, 1), *y = out(r, n, 0);
-    const Type *t = &node_in(n, 1)->type;
-    if (a->channels_last || !type_is_static(t)) {
-        relate_unknown(r, n);
-        return;
-    }
-    relate_images(r, n, w);
-    if (node_in(n, 2))
-        tie(r, in(r, n, 2)[0], y[1], n);
-    tie(r, w[0], x[1], n);
-    if (a->group == 1) {
-        tie(r, y[1], w[1], n);
-        return;
-    }
-    Axis g = groups_axis(r, a->group);
-    relate_grouped(r, n, y[1], g, w[1]);
-    relate_grouped(r, n, x[1], g, axis_new(r, t->dim[0]->k / a->group));
+    relate_filters(r, n, a->channels_last, a->group, in(r, n, 0)[1], out(r, n, 0)[1]);
 }
 
 /* ---- reductions, pooling and what goes along one axis ---- */
