@@ -50,16 +50,11 @@ static int bisect(CompileArgs *c)
     return 0;
 }
 
-static bool quantize(Module *m, void *options)
-{
-    return quantize_prepare(m) && quantize_and_report(m, options);
-}
-
 int cmd_compile(int argc, char **argv)
 {
     const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code; the extension of OUT says of which kind.", 1, 1 };
     CompileArgs a = { .build = BUILD_DEFAULT, .quantize = QUANTIZE_DEFAULT };
-    bool threads = false, known;
+    bool threads = false;
     Operands model;
     const Option table[] = {
         { "output", 'o', OPT_TEXT, "OUT", "file to write: .so, .o, .a, .s or .ll", &a.out.output },
@@ -77,9 +72,8 @@ int cmd_compile(int argc, char **argv)
         return status;
     if (!a.out.output)
         return options_misuse(&c, "-o OUT is missing");
-    a.out.kind = output_kind_of(a.out.output, &known);
-    if (!known)
-        return options_misuse(&c, "'%s' ends in none of .so .o .a .s .ll", a.out.output);
+    if (pipeline_output(&c, &a.out, NATIVE_OUTPUTS) >= 0)
+        return 2;
     const char *wrong = quantize_misuse(&a.quantize);
     if (wrong)
         return options_misuse(&c, "%s", wrong);
@@ -87,7 +81,7 @@ int cmd_compile(int argc, char **argv)
         a.quantize.samples.read_pb = describe_read_pb;
         a.quantize.quiet = true;
         a.quantize.target = a.build.target, a.quantize.cpu = a.build.cpu;
-        a.build.edit = quantize;
+        a.build.edit = edit_quantize;
         a.build.edit_ctx = &a.quantize;
     }
     a.model = model.v[0];

@@ -1,28 +1,16 @@
 /* cmd_compress.c -- ingot compress: prune, repair, quantise and compile, each step measured. */
 #include "compress.h"
 #include "driver.h"
-#include "frontend.h"
 
 typedef struct CompressArgs {
     BuildOptions build;
     CompileOptions out;
     CompressOptions compress;
-    const char *model;
 } CompressArgs;
 
-static bool compress_file(CompressArgs *c)
+static bool edit_compress(Module *m, void *options)
 {
-    Arena *a = arena_new();
-    Diag d;
-    diag_init(&d, a, stderr);
-    Module *m = pipeline_import(a, &d, c->model, &c->build);
-    bool ok = m && compress_module(m, &c->compress);
-    if (ok && path_ends_in(c->out.output, ".onnx"))
-        ok = onnx_export(m, c->out.output);
-    else if (ok)
-        ok = pipeline_module(m, &c->build, &c->out);
-    arena_free(a);
-    return ok;
+    return compress_module(m, options);
 }
 
 /* The options that this command shares with quantize and prune, as a whole. */
@@ -38,7 +26,6 @@ int cmd_compress(int argc, char **argv)
 {
     const Command c = { "ingot", "compress", "MODEL.onnx", "Prune, repair, quantise and compile, measuring each step.", 1, 1 };
     CompressArgs a = { .build = BUILD_DEFAULT, .compress = { .prune = PRUNE_DEFAULT, .quantize = QUANTIZE_DEFAULT } };
-    bool known;
     Operands model;
     const Option table[] = {
         { "output", 'o', OPT_TEXT, "OUT", "file to write: .onnx, .so, .o, .a, .s or .ll", &a.out.output },
@@ -57,11 +44,9 @@ int cmd_compress(int argc, char **argv)
     const char *wrong = misuse(&a.compress);
     if (wrong)
         return options_misuse(&c, "%s", wrong);
-    a.out.kind = output_kind_of(a.out.output, &known);
-    if (!known && !path_ends_in(a.out.output, ".onnx"))
-        return options_misuse(&c, "'%s' ends in none of .onnx .so .o .a .s .ll", a.out.output);
-    a.model = model.v[0];
+    if (pipeline_output(&c, &a.out, ".onnx " NATIVE_OUTPUTS) >= 0)
+        return 2;
     a.compress.quantize.samples.read_pb = describe_read_pb;
     a.compress.quantize.target = a.build.target, a.compress.quantize.cpu = a.build.cpu;
-    return !compress_file(&a);
+    return !pipeline_edit(model.v[0], &a.build, &a.out, edit_compress, &a.compress);
 }

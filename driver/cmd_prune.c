@@ -1,9 +1,7 @@
 /* cmd_prune.c -- ingot prune: a model in, the same with fewer channels and heads out: .onnx, .irt, or what `compile` writes. */
 #include "dot.h"
 #include "driver.h"
-#include "frontend.h"
 #include "prune_module.h"
-#include "text.h"
 
 typedef struct PruneArgs {
     BuildOptions build;
@@ -11,15 +9,6 @@ typedef struct PruneArgs {
     PruneOptions prune;
     const char *model;
 } PruneArgs;
-
-static bool write_pruned(Module *m, PruneArgs *p)
-{
-    if (path_ends_in(p->out.output, ".irt"))
-        return module_write_file(m, p->out.output);
-    if (path_ends_in(p->out.output, ".onnx"))
-        return onnx_export(m, p->out.output);
-    return pipeline_module(m, &p->build, &p->out);
-}
 
 /* White to red: how much of what a product makes is gone. */
 static const char *colour_of(void *ctx, const Node *n)
@@ -50,7 +39,7 @@ static bool prune_file(PruneArgs *p)
     Gammas gammas;
     diag_init(&d, a, stderr);
     Module *m = pipeline_import(a, &d, p->model, &p->build);
-    bool ok = m && prune_prepare(m, &gammas) && prune_and_report(m, &p->prune, &gammas, &report) && write_pruned(m, p) &&
+    bool ok = m && prune_prepare(m, &gammas) && prune_and_report(m, &p->prune, &gammas, &report) && pipeline_write(m, &p->build, &p->out) &&
               (!p->prune.picture || draw(m, &report, p->prune.picture));
     arena_free(a);
     return ok;
@@ -60,7 +49,6 @@ int cmd_prune(int argc, char **argv)
 {
     const Command c = { "ingot", "prune", "MODEL.onnx", "Remove the channels and attention heads that matter least.", 1, 1 };
     PruneArgs a = { .build = BUILD_DEFAULT, .prune = PRUNE_DEFAULT };
-    bool known;
     Operands model;
     const Option table[] = {
         { "output", 'o', OPT_TEXT, "OUT", "file to write: .onnx, .so, .o, .a, .s, .ll or .irt", &a.out.output },
@@ -77,9 +65,8 @@ int cmd_prune(int argc, char **argv)
         return options_misuse(&c, "%s", wrong);
     if (!a.out.output)
         return options_misuse(&c, "-o OUT is missing");
-    a.out.kind = output_kind_of(a.out.output, &known);
-    if (!known && !path_ends_in(a.out.output, ".irt") && !path_ends_in(a.out.output, ".onnx"))
-        return options_misuse(&c, "'%s' ends in none of .onnx .so .o .a .s .ll .irt", a.out.output);
+    if (pipeline_output(&c, &a.out, ".onnx " NATIVE_OUTPUTS " .irt") >= 0)
+        return 2;
     a.model = model.v[0];
     return !prune_file(&a);
 }

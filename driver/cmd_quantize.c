@@ -1,35 +1,22 @@
 /* cmd_quantize.c -- ingot quantize: a model in, the same with 8-bit integers out: .onnx, or what `compile` writes. */
 #include "driver.h"
 #include "quantize.h"
-#include "frontend.h"
 
 typedef struct QuantizeArgs {
     BuildOptions build;
     CompileOptions out;
     QuantizeOptions quantize;
-    const char *model;
 } QuantizeArgs;
 
-static bool quantize_file(const QuantizeArgs *q)
+bool edit_quantize(Module *m, void *options)
 {
-    Arena *a = arena_new();
-    Diag d;
-    diag_init(&d, a, stderr);
-    Module *m = pipeline_import(a, &d, q->model, &q->build);
-    bool ok = m && quantize_prepare(m) && quantize_and_report(m, &q->quantize);
-    if (ok && path_ends_in(q->out.output, ".onnx"))
-        ok = onnx_export(m, q->out.output);
-    else if (ok)
-        ok = pipeline_module(m, &q->build, &q->out);
-    arena_free(a);
-    return ok;
+    return quantize_prepare(m) && quantize_and_report(m, options);
 }
 
 int cmd_quantize(int argc, char **argv)
 {
     const Command c = { "ingot", "quantize", "MODEL.onnx", "Store weights and activations as 8-bit integers.", 1, 1 };
     QuantizeArgs a = { .build = BUILD_DEFAULT, .quantize = QUANTIZE_DEFAULT };
-    bool known;
     Operands model;
     const Option table[] = {
         { "output", 'o', OPT_TEXT, "OUT", "file to write: .onnx, .so, .o, .a, .s or .ll", &a.out.output },
@@ -48,11 +35,9 @@ int cmd_quantize(int argc, char **argv)
         return options_misuse(&c, "-o OUT is missing");
     if (!quantize_wanted(&a.quantize))
         return options_misuse(&c, "--calibrate DATA or --weights KIND is missing");
-    a.out.kind = output_kind_of(a.out.output, &known);
-    if (!known && !path_ends_in(a.out.output, ".onnx"))
-        return options_misuse(&c, "'%s' ends in none of .onnx .so .o .a .s .ll", a.out.output);
-    a.model = model.v[0];
+    if (pipeline_output(&c, &a.out, ".onnx " NATIVE_OUTPUTS) >= 0)
+        return 2;
     a.quantize.samples.read_pb = describe_read_pb;
     a.quantize.target = a.build.target, a.quantize.cpu = a.build.cpu;
-    return !quantize_file(&a);
+    return !pipeline_edit(model.v[0], &a.build, &a.out, edit_quantize, &a.quantize);
 }

@@ -63,6 +63,18 @@ typedef struct BuildReport {
 bool pipeline_file(const char *path, const BuildOptions *o, const CompileOptions *out, BuildReport *report);
 bool path_ends_in(const char *path, const char *end);
 
+/* The -o of a command that accepts these extensions, such as ".onnx .so .o": checks it and sets its kind. -1 to go on, 2 after a sentence. */
+int pipeline_output(const Command *c, CompileOptions *out, const char *accepted);
+#define NATIVE_OUTPUTS ".so .o .a .s .ll"
+/* Write the module as the output's extension says: .onnx, .irt, or native code through pipeline_module. */
+bool pipeline_write(Module *m, const BuildOptions *o, const CompileOptions *out);
+/* Read a model, let edit(module, ctx) change it, write it. */
+typedef bool PipelineEdit(Module *m, void *ctx);
+bool pipeline_edit(const char *path, const BuildOptions *o, const CompileOptions *out, PipelineEdit *edit, void *ctx);
+
+/* cmd_quantize.c: the PipelineEdit of quantisation; ctx: its QuantizeOptions. */
+bool edit_quantize(Module *m, void *options);
+
 /* ---- compare.c ---- */
 
 /* Whether two tensors agree: dtype, shape, integers, booleans and strings exactly, floats as |got - want| <= atol + rtol * |want| (NaN equals NaN).

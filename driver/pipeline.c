@@ -142,6 +142,36 @@ bool pipeline_file(const char *path, const BuildOptions *o, const CompileOptions
     return ok;
 }
 
+int pipeline_output(const Command *c, CompileOptions *out, const char *accepted)
+{
+    bool native, known = false;
+    char end[16];
+    out->kind = output_kind_of(out->output, &native);
+    for (const char *s = accepted; !known && sscanf(s, "%15s", end) == 1; s = strstr(s, end) + strlen(end))
+        known = path_ends_in(out->output, end);
+    return known ? -1 : options_misuse(c, "'%s' ends in none of %s", out->output, accepted);
+}
+
+bool pipeline_write(Module *m, const BuildOptions *o, const CompileOptions *out)
+{
+    if (path_ends_in(out->output, ".irt"))
+        return module_write_file(m, out->output);
+    if (path_ends_in(out->output, ".onnx"))
+        return onnx_export(m, out->output);
+    return pipeline_module(m, o, out);
+}
+
+bool pipeline_edit(const char *path, const BuildOptions *o, const CompileOptions *out, PipelineEdit *edit, void *ctx)
+{
+    Arena *a = arena_new();
+    Diag d;
+    diag_init(&d, a, stderr);
+    Module *m = pipeline_import(a, &d, path, o);
+    bool ok = m && edit(m, ctx) && pipeline_write(m, o, out);
+    arena_free(a);
+    return ok;
+}
+
 bool pipeline_temporary(const char *model, const BuildOptions *o, ScratchDir *s, char *so, size_t bytes)
 {
     if (!scratchdir_make(s))
