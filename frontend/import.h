@@ -36,6 +36,7 @@ Value *in(const Importer *c, int i);                /* NULL if absent or not lis
 bool out_wanted(const Importer *c, int i);          /* listed and not the empty name */
 bool out_declared(Importer *c, int i, Type *out);   /* the type that the model declares for it; false if it does not */
 bool set_out(Importer *c, int i, Value *v);         /* names the value; false if v is NULL */
+bool set_outs(Importer *c, int n, Value *const *v);  /* those of the first n that are wanted */
 #define OUT(c, v) return set_out((c), 0, (v))
 
 /* ---- attributes ---- */

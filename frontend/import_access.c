@@ -73,6 +73,14 @@ bool set_out(Importer *c, int i, Value *v)
     return true;
 }
 
+bool set_outs(Importer *c, int n, Value *const *v)
+{
+    for (int i = 0; i < n; i++)
+        if (out_wanted(c, i) && !set_out(c, i, v[i]))
+            return false;
+    return true;
+}
+
 /* ---- attributes ---- */
 
 static const Onnx__AttributeProto *attr_named(const Onnx__NodeProto *p, const char *name)

@@ -273,10 +273,5 @@ bool import_loop(Importer *c)
         return import_fail(c, "the body returns %d values; %d states and a condition are needed", region_results(c, "body"), nstate);
     Value **out = ARENA_ARRAY(c->m->arena, Value *, nstate + nslice + 1);
     LoopJob job = { .c = c, .go = go_of(c), .most = most_of(c), .nstate = nstate, .nslice = nslice, .state = c->input + 2, .iterate = iterate_loop };
-    if (!import_loop_build(&job, out))
-        return false;
-    for (int i = 0; i < out_count(c); i++)
-        if (out_wanted(c, i) && !set_out(c, i, out[i]))
-            return false;
-    return true;
+    return import_loop_build(&job, out) && set_outs(c, out_count(c), out);
 }

@@ -160,14 +160,6 @@ static bool scan_sequence(Importer *c, const Scan *s, Value *const *start, Value
     return true;
 }
 
-static bool set_all(Importer *c, int n, Value *const *out)
-{
-    for (int i = 0; i < n; i++)
-        if (out_wanted(c, i) && !set_out(c, i, out[i]))
-            return false;
-    return true;
-}
-
 /* Counts of states, inputs and outputs; `first`: the input where the states begin. */
 static bool scan_counts(Importer *c, Scan *s, int first)
 {
@@ -187,7 +179,7 @@ bool import_scan(Importer *c)
     s.in_backward = list_or_zeros(c, "scan_input_directions", s.nin);
     s.out_backward = list_or_zeros(c, "scan_output_directions", s.nout);
     Value **out = ARENA_ARRAY(c->m->arena, Value *, s.nstate + s.nout + 1);
-    return scan_length(c, &s, c->input + s.nstate) && scan_sequence(c, &s, c->input, c->input + s.nstate, out) && set_all(c, s.nstate + s.nout, out);
+    return scan_length(c, &s, c->input + s.nstate) && scan_sequence(c, &s, c->input, c->input + s.nstate, out) && set_outs(c, s.nstate + s.nout, out);
 }
 
 /* Opset 8: input 0 is sequence_lens. */
@@ -220,5 +212,5 @@ bool import_scan_batched(Importer *c)
     }
     for (int i = 0; i < nres; i++)
         row[i] = mk_concat(b, (Inputs){ (int)batch->k, out + i * batch->k }, (Attr_concat){ .axis = 0 });
-    return set_all(c, nres, row);
+    return set_outs(c, nres, row);
 }

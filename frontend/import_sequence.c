@@ -294,12 +294,7 @@ bool import_sequence_map(Importer *c)
     for (int i = 0; i < n; i++)
         state[i] = make(c, TY_SEQUENCE, 0, NULL, p.type[i]);
     LoopJob job = { .c = c, .go = mk_scalar(&c->b, DT_bool, 1), .most = length_of(c, in(c, 0)), .nstate = n, .state = state, .iterate = iterate_map, .ctx = &m };
-    if (!import_loop_build(&job, out))
-        return false;
-    for (int i = 0; i < out_count(c); i++)
-        if (out_wanted(c, i) && !set_out(c, i, out[i]))
-            return false;
-    return true;
+    return import_loop_build(&job, out) && set_outs(c, out_count(c), out);
 }
 
 /* ---- optionals ---- */
