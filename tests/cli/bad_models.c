@@ -105,16 +105,6 @@ static Msg *attr_texts(Msg *node, const char *name, int n, const char *const *v)
     return node;
 }
 
-static Msg *attr_text(Msg *node, const char *name, const char *v)
-{
-    Msg *a = msg_new();
-    put_text(a, 1, name);
-    put_text(a, 4, v);
-    put_int(a, 20, 3);
-    put_msg(node, 5, a);
-    return node;
-}
-
 /* One node of ai.onnx.ml; x is an input of this type, or f32[N,3]. */
 static Msg *model_ml(Msg *node, Msg *x)
 {

@@ -1,16 +1,6 @@
 # eval.sh -- accuracy of a classifier: two digits out of their pictures, right and wrong labels, a fixed batch, and what is refused.
 . "$SOURCE_DIR/tests/cli/expect.shlib"
-digits=$SOURCE_DIR/examples/digits
-onnx=$digits/mnist-cnn-bn.onnx
-cd "$work" || exit 1
-
-# npy SHAPE <bytes >file: version 1, u8, a header of 128 bytes
-npy() {
-    printf '\223NUMPY\001\000v\000'
-    printf "%-117s\n" "{'descr': '|u1', 'fortran_order': False, 'shape': $1, }"
-    cat
-}
-pixels() { tail -c 784 "$digits/$1.pgm"; }
+. "$SOURCE_DIR/tests/cli/digits.shlib"
 { pixels five; pixels two; pixels five; } | npy '(3, 1, 28, 28)' >x.npy
 # x.npy by numpy.savez_compressed
 base64 -d >x.npz <<'END'

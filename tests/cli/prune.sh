@@ -1,15 +1,6 @@
 # prune.sh -- ingot prune on the digits' network: half of its channels go, what is left is what masking them gives, and runs; and what is refused.
 . "$SOURCE_DIR/tests/cli/expect.shlib"
-digits=$SOURCE_DIR/examples/digits
-onnx=$digits/mnist-cnn-bn.onnx
-cd "$work" || exit 1
-
-npy() {
-    printf '\223NUMPY\001\000v\000'
-    printf "%-117s\n" "{'descr': '$2', 'fortran_order': False, 'shape': $1, }"
-    cat
-}
-pixels() { tail -c 784 "$digits/$1.pgm"; }
+. "$SOURCE_DIR/tests/cli/digits.shlib"
 { pixels five; pixels two; } | npy '(2, 1, 28, 28)' '|u1' >x.npy
 printf '\005\002' | npy '(2,)' '|u1' >y.npy
 

@@ -119,6 +119,17 @@ static inline void attr_int(Msg *node, const char *name, int64_t v)
     put_msg(node, 5, a);
 }
 
+/* The node, so that calls nest. */
+static inline Msg *attr_text(Msg *node, const char *name, const char *v)
+{
+    Msg *a = msg_new();
+    put_text(a, 1, name);
+    put_text(a, 4, v);
+    put_int(a, 20, 3);
+    put_msg(node, 5, a);
+    return node;
+}
+
 static inline void attr_float(Msg *node, const char *name, float v)
 {
     Msg *a = msg_new();

@@ -413,19 +413,9 @@ static Msg *in_domain(Msg *node, const char *domain)
     return node;
 }
 
-static Msg *with_text(Msg *node, const char *name, const char *value)
-{
-    Msg *a = msg_new();
-    put_text(a, 1, name);
-    put_text(a, 4, value);
-    put_int(a, 20, 3);
-    put_msg(node, 5, a);
-    return node;
-}
-
 static Msg *distance(const char *name, const char *x, const char *y, const char *metric)
 {
-    return with_text(in_domain(node_named("CDist", name, x, y), "com.microsoft"), "metric", metric);
+    return attr_text(in_domain(node_named("CDist", name, x, y), "com.microsoft"), "metric", metric);
 }
 
 /* Operators, attributes and types; one behind the other, in both branches of an If, behind what is declared and what is not. */
