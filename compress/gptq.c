@@ -51,20 +51,12 @@ static void order_columns(Arena *a, const WeightRows *r, const double *h, int n,
 /* U with H^-1 = U^T U, of the permuted and damped H; NULL if H has no inverse. Columns that never see anything get a diagonal of their own. */
 static double *factor_of(Arena *a, const double *h, int n, const int *column, double damp)
 {
-    double *p = ARENA_ARRAY(a, double, (int64_t)n * n), *inverse = ARENA_ARRAY(a, double, (int64_t)n * n);
+    double *p = ARENA_ARRAY(a, double, (int64_t)n * n), *u = ARENA_ARRAY(a, double, (int64_t)n * n);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++)
             p[(int64_t)i * n + j] = h[(int64_t)column[i] * n + column[j]];
     linalg_damp(p, n, damp);
-    if (!linalg_cholesky(p, n))
-        return NULL;
-    linalg_inverse(p, n, inverse);
-    if (!linalg_cholesky(inverse, n))
-        return NULL;
-    for (int i = 0; i < n; i++)
-        for (int j = i; j < n; j++)
-            p[(int64_t)i * n + j] = inverse[(int64_t)j * n + i];
-    return p;
+    return linalg_inverse_factor(p, n, u) ? u : NULL;
 }
 
 /* The grid of a group, fitted to what its numbers are by now. x: the row in the columns' order of memory. */

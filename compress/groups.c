@@ -14,6 +14,16 @@ const char *groups_node_name(const Node *n)
     return n->nout && n->out[0].name ? n->out[0].name : op_name(n->op);
 }
 
+bool groups_is_named(const Node *n, const char *name)
+{
+    bool hit = n->loc.node && !strcmp(n->loc.node, name);
+    for (int i = 0; i < n->nout; i++)
+        hit |= n->out[i].name && !strcmp(n->out[i].name, name);
+    for (int i = 0; i < n->nin; i++)
+        hit |= n->in[i].val && value_constant(n->in[i].val) && n->in[i].val->name && !strcmp(n->in[i].val->name, name);
+    return hit;
+}
+
 typedef struct KeepNames {
     int n;
     const char *const *name;
@@ -25,11 +35,7 @@ static bool is_kept(void *ctx, const Node *n)
     KeepNames *k = ctx;
     bool kept = false;
     for (int i = 0; i < k->n; i++) {
-        bool hit = n->loc.node && !strcmp(n->loc.node, k->name[i]);
-        for (int o = 0; o < n->nout; o++)
-            hit |= n->out[o].name && !strcmp(n->out[o].name, k->name[i]);
-        for (int o = 0; o < n->nin; o++)                /* a weight stands for what it makes */
-            hit |= n->in[o].val && value_constant(n->in[o].val) && n->in[o].val->name && !strcmp(n->in[o].val->name, k->name[i]);
+        bool hit = groups_is_named(n, k->name[i]);
         k->found[i] |= hit;
         kept |= hit;
     }

@@ -54,4 +54,7 @@ const Keeps *groups_keeps(const Groups *s, const bool *removed);
 /* The name of a node for people: its own, or its result's, or its operator's. */
 const char *groups_node_name(const Node *n);
 
+/* Whether a name that the user gives means this node: its own, that of a result, or that of a constant operand, which stands for what it makes. */
+bool groups_is_named(const Node *n, const char *name);
+
 #endif

@@ -115,3 +115,64 @@ void linalg_inverse(const double *l, int n, double *inv)
         inv[(int64_t)i * n + i] = 1;
     linalg_solve(l, n, inv, n);
 }
+
+bool linalg_inverse_factor(double *a, int n, double *u)
+{
+    if (!linalg_cholesky(a, n))
+        return false;
+    linalg_inverse(a, n, u);
+    if (!linalg_cholesky(u, n))
+        return false;
+    for (int i = 0; i < n; i++)
+        for (int j = i; j < n; j++) {
+            u[(int64_t)i * n + j] = u[(int64_t)j * n + i];
+            if (j > i)
+                u[(int64_t)j * n + i] = 0;
+        }
+    return true;
+}
+
+/* a[n][n] x = b by conjugate gradients, the diagonal as preconditioner. room: 4 n numbers. */
+static void descend(const double *a, int n, const double *b, double *x, double *room)
+{
+    enum { STEPS = 200 };
+    const double enough = 1e-10;            /* of the first residual, squared */
+    double *r = room, *z = r + n, *p = z + n, *q = p + n, rz = 0;
+    for (int i = 0; i < n; i++) {
+        x[i] = 0;
+        r[i] = b[i];
+        p[i] = z[i] = r[i] / a[(int64_t)i * n + i];
+        rz += r[i] * z[i];
+    }
+    const double first = rz;
+    for (int step = 0; step < STEPS && rz > enough * first; step++) {
+        double was = rz;
+        for (int i = 0; i < n; i++)
+            q[i] = dot(a + (int64_t)i * n, p, n);
+        double along = was / dot(p, q, n);
+        for (int i = 0; i < n; i++) {
+            x[i] += along * p[i];
+            r[i] -= along * q[i];
+            z[i] = r[i] / a[(int64_t)i * n + i];
+        }
+        rz = dot(r, z, n);
+        for (int i = 0; i < n; i++)
+            p[i] = z[i] + rz / was * p[i];
+    }
+}
+
+void linalg_solve_part(const double *a, int n, const bool *use, const double *b, double *x, double *room)
+{
+    double *part = room, *to = part + (int64_t)n * n, *from = to + n;
+    int used = 0;
+    for (int i = 0; i < n; i++)
+        if (use[i])
+            from[used++] = b[i];
+    for (int i = 0, k = 0; i < n; i++)
+        for (int j = 0; use[i] && j < n; j++)
+            if (use[j])
+                part[k++] = a[(int64_t)i * n + j];
+    descend(part, used, from, to, from + n);
+    for (int i = 0, k = 0; i < n; i++)
+        x[i] = use[i] ? to[k++] : 0;
+}

@@ -16,6 +16,11 @@ bool linalg_cholesky(double *a, int n);
 void linalg_solve(const double *l, int n, double *b, int m);
 /* inv[n][n] becomes (L L^T)^-1. */
 void linalg_inverse(const double *l, int n, double *inv);
+/* u[n][n] becomes the upper triangle with (u^T u) = a^-1; a is lost. False: a has no inverse. */
+bool linalg_inverse_factor(double *a, int n, double *u);
+/* x[n] becomes what minimises x A x / 2 - b x with x[i] = 0 where use[i] is false; A symmetric, positive definite. By conjugate gradients, so far as the
+ * steps reach. room: n (n + 6) numbers. */
+void linalg_solve_part(const double *a, int n, const bool *use, const double *b, double *x, double *room);
 /* Adds damp times the mean of the diagonal (or 1 where that is 0) to every element of it. */
 void linalg_damp(double *a, int n, double damp);
 

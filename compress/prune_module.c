@@ -8,12 +8,17 @@
 #include "describe.h"
 #include "observe.h"
 #include "pass.h"
+#include "pass_util.h"
+#include "sparsify.h"
 
 /* ---- options ---- */
 
+/* A word about how to prune asks for pruning, too: then prune_misuse misses the budget. */
 bool prune_wanted(const PruneOptions *o)
 {
-    return o->sparsity || o->macs || o->bytes || o->latency;
+    const PruneOptions plain = PRUNE_DEFAULT;
+    bool how = o->pattern || o->importance || o->repair || o->damp || o->round || o->steps != plain.steps || strcmp(o->scope, plain.scope) || strcmp(o->unit, plain.unit);
+    return how || o->sparsity || o->macs || o->bytes || o->latency;
 }
 
 /* A number from 0 on; false: it is none. */
@@ -41,6 +46,30 @@ static const char *bad_budget(const PruneOptions *o)
     return NULL;
 }
 
+static const char *bad_pattern(const PruneOptions *o)
+{
+    Pattern p;
+    Importance by = IMP_l1;
+    double x;
+    if (!pattern_from_name(o->pattern, &p))
+        return "--pattern must be unstructured or N:M, N of at most 64 neighbours that stay, such as 2:4";
+    if (o->macs || o->bytes || o->latency)
+        return "zeros in a weight save neither multiply-adds nor bytes nor time: --pattern unstructured takes --sparsity";
+    if (p.of && (o->sparsity || o->steps != 1 || strcmp(o->scope, "layer")))
+        return "--pattern N:M says how much goes everywhere, so it takes no --sparsity, --steps or --scope";
+    if (!p.of && !o->sparsity)
+        return "--pattern unstructured needs --sparsity";
+    if (!p.of && (!number(o->sparsity, &x) || x >= 1))
+        return "--sparsity must be at least 0 and below 1: something has to stay";
+    if (o->importance && importance_from_name(o->importance, &by) && by != IMP_l1 && by != IMP_activation && by != IMP_reconstruction && by != IMP_random)
+        return "--pattern ranks weights: --importance l1, activation, reconstruction or random";
+    if (!strcmp(o->scope, "global") && (by == IMP_reconstruction || (!o->importance && o->samples.path)))
+        return "--importance reconstruction chooses zeros within each layer: --scope global needs l1, activation or random";
+    if (o->mask || strcmp(o->unit, "any") || o->round)
+        return "--mask, --unit and --round are about channels, not about --pattern";
+    return NULL;
+}
+
 static const char *bad_word(const char *word, const char *const *words)
 {
     for (; *words; words++)
@@ -60,7 +89,7 @@ const char *prune_misuse(const PruneOptions *o)
     Importance by;
     Repair how;
     double damp;
-    const char *wrong = bad_budget(o);
+    const char *wrong = o->pattern ? bad_pattern(o) : bad_budget(o);
     if (wrong)
         return wrong;
     if (o->importance && !importance_from_name(o->importance, &by))
@@ -173,14 +202,48 @@ static bool *choose(const PruneOptions *o, const Groups *s, const double *score,
     return removed;
 }
 
-static bool repair_step(Module *m, const PruneOptions *o, Graph *original, Graph *cut, const PtrMap *map, const Keeps *k, Samples *samples)
+/* What one step takes from the network as it is, and all of them together from the network as it was. */
+typedef struct Progress {
+    const PruneOptions *o;
+    const Gammas *gammas;
+    Samples *samples;               /* NULL: none */
+    Budget budget;
+    int step;
+    Keeps kept;                     /* of this step's graph ... */
+    PtrMap map;
+    Keeps all_kept;                 /* ... and of report->original */
+    PtrMap all_map;
+    PruneReport *report;
+} Progress;
+
+/* The share of the way to the whole budget that a step goes, in steps of equal factors. */
+static double share_of_step(const Progress *p)
+{
+    return 1.0 / (double)(p->o->steps - (p->o->sparsity ? 0 : p->step));
+}
+
+static Importance importance_of(const Progress *p)
+{
+    Importance by;
+    importance_from_name(p->o->importance ? p->o->importance : p->samples ? "reconstruction" : "l1", &by);
+    return by;
+}
+
+static void add_step(Progress *p)
+{
+    prune_compose(p->report->original, &p->all_kept, &p->all_map, &p->kept, &p->map);
+}
+
+/* Aims at what the original gives, not at what the step before gave. */
+static bool repair_step(Module *m, Progress *p, Graph *cut)
 {
     RepairOptions r = REPAIR_DEFAULT;
-    if (o->repair)
-        repair_from_name(o->repair, &r.how);
-    if (o->damp)
-        number(o->damp, &r.damp);
-    return !samples || r.how == REPAIR_NONE || repair_graph(m, original, cut, map, k, samples, &r);
+    r.keep_zeros = p->o->pattern != NULL;
+    if (p->o->repair)
+        repair_from_name(p->o->repair, &r.how);
+    if (p->o->damp)
+        number(p->o->damp, &r.damp);
+    return !p->samples || r.how == REPAIR_NONE || repair_graph(m, p->report->original, cut, &p->all_map, &p->all_kept, p->samples, &r);
 }
 
 static Groups *find_groups(Arena *a, Module *m, const PruneOptions *o)
@@ -201,9 +264,6 @@ static Groups *find_groups(Arena *a, Module *m, const PruneOptions *o)
 static void report_step(Module *m, const Groups *s, const bool *removed, const Keeps *k, int step, PruneReport *r)
 {
     if (!step) {
-        r->original = m->graph;
-        r->keeps = k;
-        r->before = cost_of(s, NULL);
         r->ngroups = s->ngroups;
         r->nrefused = s->nrefused;
         r->group = ARENA_ARRAY(m->arena, PrunedGroup, s->ngroups);
@@ -222,25 +282,88 @@ static void report_step(Module *m, const Groups *s, const bool *removed, const K
         }
 }
 
-static bool prune_step(Module *m, const PruneOptions *o, const Gammas *gammas, int step, Budget *b, Samples *samples, PruneReport *report)
+static Graph *cut_channels(Module *m, Progress *p)
 {
-    Importance by;
+    const PruneOptions *o = p->o;
+    Importance by = importance_of(p);
     Groups *s = find_groups(m->arena, m, o);
-    if (!s || (!o->sparsity && !step && !budget_of(o, m, s, b)))
-        return false;
-    importance_from_name(o->importance ? o->importance : samples ? "reconstruction" : "l1", &by);
-    double *score = importance_table[by].needs_data ? importance_of_data(s, by, samples) :
-                    by == IMP_bn_gamma ? importance_of_gammas(s, gammas) : importance_of_weights(s, by);
-    bool *removed = score ? choose(o, s, score, 1.0 / (double)(o->steps - (o->sparsity ? 0 : step)), b) : NULL;
+    if (!s || (!o->sparsity && !p->step && !budget_of(o, m, s, &p->budget)))
+        return NULL;
+    double *score = importance_table[by].needs_data ? importance_of_data(s, by, p->samples) :
+                    by == IMP_bn_gamma ? importance_of_gammas(s, p->gammas) : importance_of_weights(s, by);
+    bool *removed = score ? choose(o, s, score, share_of_step(p), &p->budget) : NULL;
     const Keeps *k = removed ? groups_keeps(s, removed) : NULL;
     if (!k)
+        return NULL;
+    report_step(m, s, removed, k, p->step, p->report);
+    p->kept = *k;
+    if (o->mask)
+        return prune_mask(m, m->graph, k);
+    Graph *cut = prune_graph(m, m->graph, k, &p->map);
+    add_step(p);
+    return cut;
+}
+
+/* ---- zeros ---- */
+
+static void report_zeros(Module *m, const SparseLayer *layer, int n, PruneReport *r)
+{
+    int64_t zeros = 0, count = 0;
+    r->layer = ARENA_ARRAY(m->arena, ReportLayer, n + 1);
+    r->nlayers = n;
+    for (int i = 0; i < n; i++) {
+        const SparseLayer *l = &layer[i];
+        int64_t elements = value_constant(node_in(l->node, 1))->count, bytes = (int64_t)tensor_bytes(value_constant(node_in(l->node, 1)));
+        r->layer[i] = (ReportLayer){ .name = l->name, .kind = op_name(l->node->op), .parameters = elements, .bytes_before = bytes, .bytes_after = bytes,
+            .macs = report_node_macs(m, l->node), .sqnr = NAN, .sensitivity = NAN,
+            .decision = l->dense ? arena_printf(m->arena, "stays dense: %s", l->dense) :
+                                   arena_printf(m->arena, "%.2f %% zeros", 100.0 * (double)l->zeros / (double)l->count) };
+        zeros += l->zeros;
+        count += elements;
+    }
+    r->note = arena_printf(m->arena, "%lld of %lld weights of products are zero (%.2f %%). They are stored and multiplied like others: the file shrinks only when it "
+                           "is packed, and nothing runs faster.", (long long)zeros, (long long)count, 100.0 * (double)zeros / (double)count);
+}
+
+/* The zeros of each product of the original, for the picture. */
+static void mark_zeros(const SparseLayer *layer, int n, const Progress *p)
+{
+    FOR_EACH_NODE(from, p->report->original)
+        for (int i = 0; i < n && from->nout; i++)
+            if (ptrmap_get(&p->all_map, &from->out[0], 0) == (uintptr_t)&layer[i].node->out[0] && layer[i].count)
+                *ptrmap_at(&p->report->gone, from) = (uintptr_t)(1000 * layer[i].zeros / layer[i].count);
+}
+
+static Graph *cut_weights(Module *m, Progress *p)
+{
+    const PruneOptions *o = p->o;
+    SparsifyOptions s = { .global = !strcmp(o->scope, "global"), .by = importance_of(p), .nkeep = o->keep.n, .keep = o->keep.v };
+    SparseLayer *layer;
+    Module own = *m;
+    int n;
+    pattern_from_name(o->pattern, &s.pattern);
+    if (o->sparsity)
+        number(o->sparsity, &s.fraction);
+    s.fraction *= (double)(p->step + 1) / (double)o->steps;
+    own.graph = prune_graph(m, m->graph, &p->kept, &p->map);
+    if (!own.graph || !sparsify_module(&own, &s, p->samples, &layer, &n))
+        return NULL;
+    report_zeros(&own, layer, n, p->report);
+    add_step(p);
+    mark_zeros(layer, n, p);
+    return own.graph;
+}
+
+/* ---- all steps ---- */
+
+static bool prune_step(Module *m, Progress *p)
+{
+    p->map = ptrmap_new(m->arena);
+    p->kept = (Keeps){ ptrmap_new(m->arena) };
+    Graph *cut = p->o->pattern ? cut_weights(m, p) : cut_channels(m, p);
+    if (!cut || (!p->o->mask && !repair_step(m, p, cut)))
         return false;
-    PtrMap map = ptrmap_new(m->arena);
-    Graph *cut = o->mask ? prune_mask(m, m->graph, k) : prune_graph(m, m->graph, k, &map);
-    if (!cut || (!o->mask && !repair_step(m, o, m->graph, cut, &map, k, samples)))
-        return false;
-    report_step(m, s, removed, k, step, report);
-    report->after = cost_of(s, k);
+    p->report->keeps = p->o->mask ? &p->kept : &p->all_kept;
     m->graph = cut;
     return true;
 }
@@ -249,12 +372,14 @@ bool prune_module(Module *m, const PruneOptions *o, const Gammas *gammas, PruneR
 {
     SamplesOptions so = o->samples;
     so.read_pb = describe_read_pb;
-    Samples *samples = so.path ? samples_open(describe_module(m), &so) : NULL;
-    bool ok = !so.path || samples;
-    Budget b = { 0 };
-    *report = (PruneReport){ 0 };
-    for (int i = 0; ok && i < o->steps; i++)
-        ok = prune_step(m, o, gammas, i, &b, samples, report);
-    samples_close(samples);
+    Progress *p = ARENA_NEW(m->arena, Progress);        /* lives as long as what the report says of it */
+    *p = (Progress){ .o = o, .gammas = gammas, .samples = so.path ? samples_open(describe_module(m), &so) : NULL, .report = report,
+                     .all_kept = { ptrmap_new(m->arena) }, .all_map = ptrmap_new(m->arena) };
+    bool ok = !so.path || p->samples;
+    *report = (PruneReport){ .original = m->graph, .before = cost_of_graph(m->graph, NULL), .gone = ptrmap_new(m->arena) };
+    for (; ok && p->step < o->steps; p->step++)
+        ok = prune_step(m, p);
+    report->after = cost_of_graph(m->graph, NULL);
+    samples_close(p->samples);
     return ok;
 }

@@ -4,12 +4,14 @@
 
 #include "importance.h"
 #include "prune_repair.h"
+#include "report.h"
 #include "samples.h"
 #include "select.h"
 
 typedef struct PruneOptions {
     SamplesOptions samples;         /* to rank by and to repair with; path NULL: none */
     const char *sparsity, *macs, *bytes, *latency;      /* the budget: one of them, as text. All but sparsity leave residual sums alone if they can */
+    const char *pattern;            /* NULL: channels go; else single weights become zero (sparsify.h) */
     const char *importance, *scope, *unit, *repair;
     const char *damp;
     int64_t round, steps;           /* round: 0: as wide as the target's vectors */
@@ -20,9 +22,10 @@ typedef struct PruneOptions {
     bool mask;                      /* multiply by zero instead of removing (prune_mask) */
 } PruneOptions;
 #define PRUNE_DEFAULT { .samples = CALIBRATION_DEFAULT, .scope = "layer", .unit = "any", .steps = 1 }
-/* How much and what; --calibrate and --keep are apart, since `compile` shares them with quantisation. */
+/* How much and what; --calibrate and --keep are apart, since `compile` and `compress` share them with quantisation. */
 #define PRUNE_BUDGET_OPTIONS(o) \
     { "sparsity", 0, OPT_TEXT, "F", "remove this fraction of the channels of every group (of all of them with --scope global)", &(o).sparsity }, \
+    { "pattern", 0, OPT_TEXT, "P", "set weights to zero instead: unstructured (that fraction of them), or N:M, such as 2:4 (N of M neighbours stay)", &(o).pattern }, \
     { "macs", 0, OPT_TEXT, "F", "keep at most this fraction of the multiply-adds (above 1: this many)", &(o).macs }, \
     { "bytes", 0, OPT_TEXT, "F", "keep at most this fraction of the weights' bytes (above 1: this many)", &(o).bytes }, \
     { "latency", 0, OPT_TEXT, "F", "run in at most this fraction of the time (measured), or in F ms", &(o).latency }, \
@@ -56,10 +59,15 @@ typedef struct PruneReport {
     int ngroups, nrefused;
     PrunedGroup *group;             /* in the module's arena; of the first step's groups, counts over all steps */
     Refusal *refused;
-    Graph *original;                /* before the first step, and what stayed of it then */
-    const Keeps *keeps;
+    Graph *original;                /* before the first step */
+    const Keeps *keeps;             /* what stays of it after all of them */
+    PtrMap gone;                    /* Node of it -> thousandths of it that are gone otherwise: as zeros */
+    ReportLayer *layer;             /* of what is not pruned by groups */
+    int nlayers;
+    const char *note;               /* a sentence, or NULL */
 } PruneReport;
 
+/* Anything asked for at all? */
 bool prune_wanted(const PruneOptions *o);
 /* What is wrong with the options as a sentence, or NULL. */
 const char *prune_misuse(const PruneOptions *o);

@@ -136,8 +136,24 @@ static double weight_or_bias(const Layer *l, const Tensor *w, const Tensor *b, i
     return b ? tensor_get_f64(b, b->splat ? 0 : (int64_t)g * l->rows.nout + c) : 0;
 }
 
+/* d[n][nout], the right-hand sides, become the solutions that change no weight that is 0; the rows behind the `weights` are the bias. room: n (n + 9) numbers. */
+static void solve_columns(const double *a, int n, int weights, int nout, const double *w0, double *d, double *room)
+{
+    double *b = room + (int64_t)n * (n + 6), *x = b + n;
+    bool *use = (bool *)(x + n);
+    for (int c = 0; c < nout; c++) {
+        for (int i = 0; i < n; i++) {
+            b[i] = d[i * nout + c];
+            use[i] = w0[i * nout + c] != 0 || i >= weights;
+        }
+        linalg_solve_part(a, n, use, b, x, room);
+        for (int i = 0; i < n; i++)
+            d[i * nout + c] = x[i];
+    }
+}
+
 /* d[n][nout] becomes the change of one group's weights. False: the equations have no solution. */
-static bool solve_group(Moments *mo, int g, int n, const double *w0, double damp, double *d)
+static bool solve_group(Moments *mo, int g, int n, const double *w0, const RepairOptions *o, double *d)
 {
     int nout = mo->rows.nout;
     double *a = mo->gram[g];
@@ -150,7 +166,13 @@ static bool solve_group(Moments *mo, int g, int n, const double *w0, double damp
         }
     for (int i = 0; i < n && n < mo->n; i++)            /* without a bias: the last feature goes */
         memmove(a + (int64_t)i * n, a + (int64_t)i * mo->n, sizeof *a * (size_t)n);
-    linalg_damp(a, n, damp);
+    linalg_damp(a, n, o->damp);
+    if (o->keep_zeros) {
+        Arena *tmp = arena_new();
+        solve_columns(a, n, mo->rows.nfeatures, nout, w0, d, ARENA_ARRAY(tmp, double, (size_t)n * (size_t)(n + 9)));
+        arena_free(tmp);
+        return true;
+    }
     if (!linalg_cholesky(a, n))
         return false;
     linalg_solve(a, n, d, nout);
@@ -165,7 +187,7 @@ static bool change_is_finite(const double *d, int64_t n)
     return true;
 }
 
-static void apply_solution(Module *m, const Layer *l, Moments *mo, double damp)
+static void apply_solution(Module *m, const Layer *l, Moments *mo, const RepairOptions *o)
 {
     Arena *a = arena_new();
     const Tensor *w = value_constant(node_in(l->node, 1)), *b = l->bias ? value_constant(l->bias->val) : NULL;
@@ -176,7 +198,7 @@ static void apply_solution(Module *m, const Layer *l, Moments *mo, double damp)
         for (int i = 0; i < n; i++)
             for (int c = 0; c < nout; c++)
                 w0[i * nout + c] = weight_or_bias(l, w, b, g, i, c);
-        if (!solve_group(mo, g, n, w0, damp, d) || !change_is_finite(d, (int64_t)n * nout))
+        if (!solve_group(mo, g, n, w0, o, d) || !change_is_finite(d, (int64_t)n * nout))
             continue;
         for (int c = 0; c < nout; c++) {
             for (int i = 0; i < l->rows.nfeatures; i++)
@@ -219,7 +241,7 @@ static bool run_both(const Runs *r, int64_t i, const Tensor *const **x, const Te
     return *x != NULL;
 }
 
-static bool fit_layer(Module *m, const Layer *l, const Runs *r, double damp)
+static bool fit_layer(Module *m, const Layer *l, const Runs *r, const RepairOptions *o)
 {
     Arena *a = arena_new();
     Moments mo;
@@ -235,7 +257,7 @@ static bool fit_layer(Module *m, const Layer *l, const Runs *r, double damp)
     }
     if (ok && small) {
         moments_finish(&mo);
-        apply_solution(m, l, &mo, damp);
+        apply_solution(m, l, &mo, o);
     } else if (ok) {
         diag_warn(m->diag, l->node->loc, "too wide to be repaired by least squares: its weights stay as they are");
     }
@@ -311,7 +333,7 @@ static bool repair_layer(Module *m, const Layer *l, Runs *r, const RepairOptions
     if (!lsq && !l->bias)
         return true;
     bool ok = frontier_open(r->original, before, 2, 1) && frontier_open(r->pruned, after, after[1] ? 2 : 1, 1) &&
-              (lsq ? fit_layer(m, l, r, o->damp) : match_layer(m, l, r, o->how == REPAIR_BN));
+              (lsq ? fit_layer(m, l, r, o) : match_layer(m, l, r, o->how == REPAIR_BN));
     frontier_close(r->original);
     frontier_close(r->pruned);
     return ok;
@@ -323,16 +345,25 @@ static bool is_changed(const Keeps *k, const Node *n)
     return keeps_of_value(k, &n->out[0]) || keeps_of_operand(k, n, 0) || keeps_of_operand(k, n, 1);
 }
 
-static int find_layers(Graph *original, const PtrMap *map, const Keeps *k, Layer *layer)
+static bool has_zeros(const Node *n)
+{
+    const Tensor *w = value_constant(node_in(n, 1));
+    for (int64_t i = 0; i < w->count; i++)
+        if (tensor_get_f64(w, i) == 0)
+            return true;
+    return false;
+}
+
+static int find_layers(Graph *original, const PtrMap *map, const Keeps *k, const RepairOptions *o, Layer *layer)
 {
     int n = 0;
     bool changed = false;
     FOR_EACH_NODE(p, original) {
         if ((p->op != OP_conv && p->op != OP_matmul) || !layer_of(p, map, k, &layer[n]))
             continue;
-        bool first = !changed;
-        changed |= is_changed(k, p);
-        n += changed && !(first && !keeps_of_operand(k, p, 0));         /* the first sees what the original sees */
+        bool first = !changed, zeros = o->keep_zeros && !changed && has_zeros(layer[n].node);
+        changed |= zeros || is_changed(k, p);
+        n += changed && (zeros || !(first && !keeps_of_operand(k, p, 0)));          /* the first sees what the original sees */
     }
     return n;
 }
@@ -342,7 +373,7 @@ bool repair_graph(Module *m, Graph *original, Graph *pruned, const PtrMap *map, 
     Arena *a = arena_new();
     graph_renumber(original);
     Layer *layer = ARENA_ARRAY(a, Layer, graph_count_nodes(original) + 1);
-    int n = find_layers(original, map, k, layer);
+    int n = find_layers(original, map, k, o, layer);
     int64_t runs = (samples_count(s) + samples_batch(s) - 1) / samples_batch(s);
     Runs r = { s, frontier_new(m, original, s, FRONTIER_BYTES), frontier_new(m, pruned, s, FRONTIER_BYTES), (o->rows + runs - 1) / runs };
     bool ok = r.original && r.pruned;

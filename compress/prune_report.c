@@ -37,6 +37,10 @@ static void add_layers(Report *r, const PruneReport *p)
             .macs = (int64_t)g->cost.macs, .parameters = (int64_t)g->cost.params, .bytes_before = (int64_t)g->cost.bytes,
             .bytes_after = (int64_t)g->left.bytes, .sqnr = NAN, .sensitivity = NAN };
     }
+    if (p->nlayers)
+        r->layer = p->layer, r->nlayers = p->nlayers;
+    if (p->note)
+        report_note(r, "%s", p->note);
     for (int i = 0; i < p->nrefused; i++)
         report_note(r, "%s stays: %s", p->refused[i].name, p->refused[i].reason);
 }

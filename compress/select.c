@@ -142,18 +142,20 @@ static void add_constants(Cost *c, const Node *n, const Keeps *k, PtrMap *seen)
     }
 }
 
-Cost cost_of(const Groups *s, const Keeps *k)
+Cost cost_of_graph(const Graph *g, const Keeps *k)
 {
     Arena *a = arena_new();
     PtrMap seen = ptrmap_new(a);
     Cost c = { 0 };
-    FOR_EACH_NODE(n, s->g) {
+    FOR_EACH_NODE(n, g) {
         c.macs += node_macs(n, k);
         add_constants(&c, n, k, &seen);
     }
     arena_free(a);
     return c;
 }
+
+Cost cost_of(const Groups *s, const Keeps *k) { return cost_of_graph(s->g, k); }
 
 Cost cost_of_group(const Groups *s, int group, const Keeps *k)
 {

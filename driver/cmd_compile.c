@@ -4,14 +4,22 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "prune_module.h"
 #include "quantize.h"
 #include "tune.h"
+
+/* The options of quantize and prune; what both have (--calibrate, --keep) is quantize's. */
+typedef struct Smaller {
+    PruneOptions prune;
+    QuantizeOptions quantize;
+    bool no_quantize;
+} Smaller;
 
 typedef struct CompileArgs {
     BuildOptions build;
     CompileOptions out;
     TuneOptions tune;
-    QuantizeOptions quantize;
+    Smaller smaller;
     const char *model, *bisect;
 } CompileArgs;
 
@@ -50,10 +58,39 @@ static int bisect(CompileArgs *c)
     return 0;
 }
 
+static bool make_smaller(Module *m, void *options)
+{
+    const Smaller *o = options;
+    Gammas gammas;
+    PruneReport report;
+    if (prune_wanted(&o->prune) && !(prune_prepare(m, &gammas) && prune_and_report(m, &o->prune, &gammas, &report)))
+        return false;
+    return o->no_quantize || !quantize_wanted(&o->quantize) || edit_quantize(m, (void *)(uintptr_t)&o->quantize);
+}
+
+/* What is wrong with the options as a sentence, or NULL. */
+static const char *complete_smaller(Smaller *o, BuildOptions *build)
+{
+    o->quantize.samples.read_pb = describe_read_pb;
+    o->quantize.quiet = o->prune.quiet = true;
+    o->quantize.target = build->target, o->quantize.cpu = build->cpu;
+    o->prune.samples = o->quantize.samples;
+    o->prune.keep = o->quantize.keep;
+    if (o->no_quantize || !quantize_wanted(&o->quantize))
+        o->prune.json = o->quantize.json, o->prune.data = o->quantize.data, o->prune.labels = o->quantize.labels;
+    const char *wrong = prune_wanted(&o->prune) ? prune_misuse(&o->prune) : NULL;
+    wrong = wrong ? wrong : quantize_misuse(&o->quantize);
+    if (prune_wanted(&o->prune) || quantize_wanted(&o->quantize)) {
+        build->edit = make_smaller;
+        build->edit_ctx = o;
+    }
+    return wrong;
+}
+
 int cmd_compile(int argc, char **argv)
 {
     const Command c = { "ingot", "compile", "MODEL(.onnx|.irt)", "Turn a model into native code; the extension of OUT says of which kind.", 1, 1 };
-    CompileArgs a = { .build = BUILD_DEFAULT, .quantize = QUANTIZE_DEFAULT };
+    CompileArgs a = { .build = BUILD_DEFAULT, .smaller = { .prune = PRUNE_DEFAULT, .quantize = QUANTIZE_DEFAULT } };
     bool threads = false;
     Operands model;
     const Option table[] = {
@@ -63,7 +100,8 @@ int cmd_compile(int argc, char **argv)
         { "dim", 0, OPT_LIST, "NAME=N", "fix a symbolic dimension", &a.build.dim },
         { "threads", 0, OPT_FLAG, NULL, "emit code that can use several threads (it always can)", &threads },
         IMPORT_OPTIONS(a.build), PASS_OPTIONS(a.build), TUNE_OPTIONS(a.tune),
-        QUANTIZE_OPTIONS(a.quantize),
+        QUANTIZE_OPTIONS(a.smaller.quantize), PRUNE_BUDGET_OPTIONS(a.smaller.prune),
+        { "no-quantize", 0, OPT_FLAG, NULL, "use --calibrate to prune and repair only", &a.smaller.no_quantize },
         { "bisect", 0, OPT_TEXT, "COMMAND", "find the first rewrite after which COMMAND (run on OUT) fails", &a.bisect }, OPTIONS_END };
     int status = options_parse(&c, table, argc, argv, &model);
     if (status < 0)
@@ -74,16 +112,9 @@ int cmd_compile(int argc, char **argv)
         return options_misuse(&c, "-o OUT is missing");
     if (pipeline_output(&c, &a.out, NATIVE_OUTPUTS) >= 0)
         return 2;
-    const char *wrong = quantize_misuse(&a.quantize);
+    const char *wrong = complete_smaller(&a.smaller, &a.build);
     if (wrong)
         return options_misuse(&c, "%s", wrong);
-    if (quantize_wanted(&a.quantize)) {
-        a.quantize.samples.read_pb = describe_read_pb;
-        a.quantize.quiet = true;
-        a.quantize.target = a.build.target, a.quantize.cpu = a.build.cpu;
-        a.build.edit = edit_quantize;
-        a.build.edit_ctx = &a.quantize;
-    }
     a.model = model.v[0];
     Arena *arena = arena_new();         /* of the choices */
     if (!tune_model(arena, a.model, &a.tune, &a.build))

@@ -18,7 +18,7 @@ static const char *colour_of(void *ctx, const Node *n)
     if (n->op != OP_conv && n->op != OP_conv_transpose && n->op != OP_matmul)
         return NULL;
     const AxisKeep *k = keeps_of_value(r->keeps, &n->out[0]);
-    double kept = 1;
+    double kept = 1 - (double)ptrmap_get(&r->gone, n, 0) / 1000;
     for (int i = 0; k && i < n->out[0].type.rank; i++)
         kept *= k[i].keep ? (double)keep_count(&k[i]) / (double)k[i].period : 1;
     return red[(int)((1 - kept) * 7.99)];

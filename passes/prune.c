@@ -291,3 +291,43 @@ Graph *prune_mask(Module *m, const Graph *g, const Keeps *k)
     arena_free(a);
     return made;
 }
+
+/* ---- several steps ---- */
+
+/* What stays of an axis after both; second is about what the first leaves. */
+static AxisKeep both_kept(Arena *a, const AxisKeep *first, const AxisKeep *second)
+{
+    if (!second->keep)
+        return *first;
+    if (!first->keep)
+        return *second;
+    bool *keep = ARENA_ARRAY(a, bool, first->period);
+    for (int64_t i = 0, at = 0; i < first->period; i++)
+        keep[i] = first->keep[i] && second->keep[at++ % second->period];
+    return (AxisKeep){ keep, first->period };
+}
+
+static void compose_axes(Keeps *keeps, const void *key, const AxisKeep *step, int rank)
+{
+    AxisKeep *was = (AxisKeep *)ptrmap_get(&keeps->of, key, 0);
+    if (!step)
+        return;
+    AxisKeep *now = ARENA_ARRAY(keeps->of.arena, AxisKeep, rank);
+    for (int i = 0; i < rank; i++)
+        now[i] = was ? both_kept(keeps->of.arena, &was[i], &step[i]) : step[i];
+    *ptrmap_at(&keeps->of, key) = (uintptr_t)now;
+}
+
+void prune_compose(const Graph *first, Keeps *keeps, PtrMap *map, const Keeps *k, const PtrMap *step)
+{
+    for (const Node *n = first->first; n; n = n->next) {
+        Value *now = n->nout ? (Value *)ptrmap_get(map, &n->out[0], (uintptr_t)&n->out[0]) : NULL;
+        for (int i = 0; now && i < n->nin; i++)
+            if (value_constant(node_in(n, i)))
+                compose_axes(keeps, &n->in[i], keeps_of_operand(k, now->def, i), node_in(n, i)->type.rank);
+        for (int i = 0; now && n->op != OP_constant && i < n->nout; i++) {
+            compose_axes(keeps, &n->out[i], keeps_of_value(k, &now->def->out[i]), n->out[i].type.rank);
+            *ptrmap_at(map, &n->out[i]) = ptrmap_get(step, &now->def->out[i], 0);
+        }
+    }
+}

@@ -29,6 +29,9 @@ Graph *prune_graph(Module *m, const Graph *g, const Keeps *k, PtrMap *map);
 /* A copy of the main graph that computes the same as prune_graph's with the shapes of the original: what is removed is multiplied by zero where it enters
  * a sum (a convolution, a matrix product). This is what the removal means; tests compare the two. */
 Graph *prune_mask(Module *m, const Graph *g, const Keeps *k);
+/* Several prunings in a row as one. Of the main graph `first`: keeps and map (Values of it -> those of what it has become, empty: itself) go on by one more
+ * step, which was made with keep-lists k and gave the map `step`. */
+void prune_compose(const Graph *first, Keeps *keeps, PtrMap *map, const Keeps *k, const PtrMap *step);
 /* The part of a constant that stays, in the module's arena. */
 const Tensor *tensor_cut(Arena *a, const Tensor *t, const AxisKeep *k);
 

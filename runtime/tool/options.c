@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 64, LONG_BASE = 256 };     /* LONG_BASE + row: what getopt_long returns for a long option */
+enum { LONG_BASE = 256 };                       /* LONG_BASE + row: what getopt_long returns for a long option */
 
 int options_misuse(const Command *c, const char *fmt, ...)
 {
@@ -135,10 +135,9 @@ static const Option *option_of(const Option *table, int n, int code)
     return NULL;
 }
 
-int options_parse(const Command *c, const Option *table, int argc, char **argv, Operands *operands)
+/* longs, letters: room for the table's rows. As options_parse. */
+static int parse_with(const Command *c, const Option *table, int argc, char **argv, struct option *longs, char *letters)
 {
-    struct option longs[MAX_OPTIONS + 2];
-    char letters[2 * MAX_OPTIONS + 2];
     int n = fill_getopt(table, longs, letters), code;
     opterr = 0;
     optind = 0;                                 /* start afresh */
@@ -154,6 +153,21 @@ int options_parse(const Command *c, const Option *table, int argc, char **argv, 
             return options_misuse(c, o->kind == OPT_LIST ? "option '--%s' is given too often ('%s')" : "option '--%s' needs a number, not '%s'",
                                   o->name, optarg);
     }
+    return -1;
+}
+
+int options_parse(const Command *c, const Option *table, int argc, char **argv, Operands *operands)
+{
+    size_t rows = 0;
+    while (table[rows].name)
+        rows++;
+    struct option *longs = malloc((rows + 2) * sizeof *longs);
+    char *letters = malloc(2 * rows + 2);
+    int status = longs && letters ? parse_with(c, table, argc, argv, longs, letters) : options_misuse(c, "no memory left");
+    free(longs);
+    free(letters);
+    if (status >= 0)
+        return status;
     *operands = (Operands){ argc - optind, argv + optind };
     if (operands->n < c->min_operands)
         return options_misuse(c, "%s is missing", c->operands);

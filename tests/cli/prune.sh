@@ -19,6 +19,35 @@ expect 0 "2 of 2" "$INGOT_RUN" eval mended.so --data x.npy --labels y.npy --scal
 expect 0 "" prune -o m.irt --macs 0.6 --scope global --importance l2 --steps 2
 expect 0 "" prune -o b.irt --bytes 0.6 --importance fpgm
 
+# zeros instead of fewer channels
+expect 0 "stays dense: its sums run over 1 inputs" "$INGOT" prune "$onnx" -o z.onnx --pattern 2:4 --json z.json --picture z.dot
+expect 0 "50.00 % zeros" cat z.json
+expect 0 "#ff8080" cat z.dot
+expect 0 "" prune -o z.so --pattern unstructured --sparsity 0.6 --calibrate x.npy --scale 1/255
+expect 0 "2 of 2" "$INGOT_RUN" eval z.so --data x.npy --labels y.npy --scale 1/255
+expect 2 "must be unstructured or N:M" prune -o bad.onnx --pattern 4:2
+expect 2 "needs --sparsity" prune -o bad.onnx --pattern unstructured
+expect 2 "takes no --sparsity" prune -o bad.onnx --pattern 2:4 --sparsity 0.5
+expect 2 "save neither" prune -o bad.onnx --pattern unstructured --macs 0.5
+expect 2 "ranks weights" prune -o bad.onnx --pattern 2:4 --importance fpgm
+expect 2 "within each layer" prune -o bad.onnx --pattern unstructured --sparsity 0.5 --scope global --calibrate x.npy
+expect 2 "are about channels" prune -o bad.onnx --pattern 2:4 --unit heads
+
+# the same through compile, with and without quantisation
+compile() { "$INGOT" compile "$onnx" "$@"; }
+expect 0 "" compile -o c.so --sparsity 0.5
+expect 0 "" cmp half.so c.so
+expect 0 "" prune -o p.onnx --sparsity 0.5 --calibrate x.npy --scale 1/255
+expect 0 "" "$INGOT" compile p.onnx -o p.so
+expect 0 "" compile -o c.so --sparsity 0.5 --calibrate x.npy --scale 1/255 --no-quantize --json j.json
+expect 0 '"command": "prune"' cat j.json
+expect 0 "2 of 2" "$INGOT_RUN" eval c.so --data x.npy --labels y.npy --scale 1/255
+expect 0 "" compile -o q.so --sparsity 0.5 --calibrate x.npy --scale 1/255
+expect 0 "2 of 2" "$INGOT_RUN" eval q.so --data x.npy --labels y.npy --scale 1/255
+expect 1 "" cmp c.so q.so
+expect 2 "is missing" compile -o bad.so --importance l2
+expect 2 "not several" compile -o bad.so --macs 0.5 --sparsity 0.5
+
 expect 1 "cannot be met" prune -o bad.onnx --macs 1e-9
 expect 2 "something has to stay" prune -o bad.onnx --sparsity 1
 expect 2 "is missing" prune -o bad.onnx

@@ -270,6 +270,35 @@ static void test_keep_and_empty(void **state)
     assert_null(groups_find(c.f->a, c.f->b.m, c.f->b.m->graph, 1, (const char *[]){ "nobody" }));
 }
 
+/* What two prunings leave is what one leaves that removes all of it, and the composed keep-lists and map say so. */
+static void test_two_steps(void **state)
+{
+    Case c = start(state, "1,3,4,4");
+    Value *h = conv(&c, c.x, "8,3,1,1", 1);
+    Groups *s = finish(&c, conv(&c, h, "4,8,1,1", 1), 1, 8);
+    Module *m = c.f->b.m;
+    Graph *all = m->graph;
+    Keeps keeps = { ptrmap_new(c.f->a) };
+    PtrMap map = ptrmap_new(c.f->a), step = ptrmap_new(c.f->a);
+    const Keeps *k = groups_keeps(s, (bool[]){ true, false, false, true, false, false, false, false });
+    Graph *once = prune_graph(m, all, k, &step);
+    prune_compose(all, &keeps, &map, k, &step);
+    Groups *left = groups_find(c.f->a, m, once, 0, NULL);
+    k = groups_keeps(left, (bool[]){ false, true, false, false, false, true });
+    step = ptrmap_new(c.f->a);
+    Graph *twice = prune_graph(m, once, k, &step);
+    prune_compose(all, &keeps, &map, k, &step);
+    const AxisKeep *kept = keeps_of_value(&keeps, h);
+    const bool want[] = { false, true, false, false, true, true, true, false };
+    assert_int_equal(kept[1].period, 8);
+    assert_memory_equal(kept[1].keep, want, sizeof want);
+    const Tensor *x = numbers(&c, "1,3,4,4");
+    same(evaluate(&c, twice, x), evaluate(&c, prune_graph(m, all, &keeps, NULL), x));
+    Value *now = (Value *)ptrmap_get(&map, h, 0);
+    assert_ptr_equal(now->def->graph, twice);
+    assert_int_equal(now->type.dim[1]->k, 4);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 
 int main(void)
@@ -277,7 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_chain), TEST(test_residual), TEST(test_concat_and_slice), TEST(test_depthwise), TEST(test_grouped_whole), TEST(test_grouped_inner),
         TEST(test_conv_transpose), TEST(test_shuffle), TEST(test_flatten), TEST(test_pad), TEST(test_squeeze_excite), TEST(test_norms),
-        TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_refusals), TEST(test_keep_and_empty),
+        TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_refusals), TEST(test_keep_and_empty), TEST(test_two_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
