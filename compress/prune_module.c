@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "describe.h"
 #include "observe.h"
 #include "pass.h"
@@ -98,8 +99,10 @@ const char *prune_misuse(const PruneOptions *o)
         return "this --importance needs --calibrate DATA";
     if (bad_word(o->scope, (const char *const[]){ "global", "layer", NULL }))
         return "--scope must be global or layer";
-    if (bad_word(o->unit, (const char *const[]){ "any", "channels", "heads", NULL }))
-        return "--unit must be any, channels or heads";
+    if (bad_word(o->unit, (const char *const[]){ "any", "channels", "heads", "blocks", NULL }))
+        return "--unit must be any, channels, heads or blocks";
+    if (!strcmp(o->unit, "blocks") && ((o->importance && (by == IMP_fpgm || by == IMP_bn_gamma)) || o->round || strcmp(o->scope, "layer")))
+        return "--unit blocks ranks whole branches: no --round, no --scope, and --importance l1, l2, activation, reconstruction or random";
     if (o->repair && !repair_from_name(o->repair, &how))
         return "--repair must be none, bias, bn or lsq";
     if (o->repair && strcmp(o->repair, "none") && !o->samples.path)
@@ -146,20 +149,34 @@ static bool latency_of(Module *m, double *ms)
     return ok;
 }
 
+static double latency_of_graph(Module *m, Graph *g)
+{
+    Module own = *m;
+    double ms = INFINITY;
+    own.graph = g;
+    return g && latency_of(&own, &ms) ? ms : INFINITY;
+}
+
 static double measure_latency(void *ctx, const Groups *s, const bool *removed)
 {
     Budget *b = ctx;
     const Keeps *k = groups_keeps(s, removed);
-    Module own = *b->m;
-    double ms = INFINITY;
-    own.graph = k ? prune_graph(b->m, s->g, k, NULL) : NULL;
-    return own.graph && latency_of(&own, &ms) ? ms : INFINITY;
+    return latency_of_graph(b->m, k ? prune_graph(b->m, s->g, k, NULL) : NULL);
+}
+
+/* The same of a network that is built already. */
+static double measure_graph(const Budget *b, Graph *g)
+{
+    if (b->measure == measure_latency)
+        return latency_of_graph(b->m, g);
+    Cost c = g ? cost_of_graph(g, NULL) : (Cost){ INFINITY, INFINITY, INFINITY };
+    return b->measure == measure_macs ? c.macs : c.bytes;
 }
 
 /* Of the network before any step. False after reporting. */
-static bool budget_of(const PruneOptions *o, Module *m, const Groups *s, Budget *b)
+static bool budget_of(const PruneOptions *o, Module *m, Budget *b)
 {
-    Cost all = cost_of(s, NULL);
+    Cost all = cost_of_graph(m->graph, NULL);
     const char *text = o->macs ? o->macs : o->bytes ? o->bytes : o->latency;
     double x, whole = o->macs ? all.macs : all.bytes;
     number(text, &x);
@@ -287,7 +304,7 @@ static Graph *cut_channels(Module *m, Progress *p)
     const PruneOptions *o = p->o;
     Importance by = importance_of(p);
     Groups *s = find_groups(m->arena, m, o);
-    if (!s || (!o->sparsity && !p->step && !budget_of(o, m, s, &p->budget)))
+    if (!s || (!o->sparsity && !p->step && !budget_of(o, m, &p->budget)))
         return NULL;
     double *score = importance_table[by].needs_data ? importance_of_data(s, by, p->samples) :
                     by == IMP_bn_gamma ? importance_of_gammas(s, p->gammas) : importance_of_weights(s, by);
@@ -354,13 +371,117 @@ static Graph *cut_weights(Module *m, Progress *p)
     return own.graph;
 }
 
+/* ---- blocks ---- */
+
+static bool by_blocks(const PruneOptions *o) { return !strcmp(o->unit, "blocks"); }
+
+/* The block of the lowest (or highest) score among those for which removed[i] is `state` and seen[i] is not set; -1: there is none. */
+static int extreme_block(const Blocks *b, const bool *removed, const bool *seen, bool state, double sign)
+{
+    int best = -1;
+    for (int i = 0; i < b->n; i++)
+        if (removed[i] == state && !seen[i] && (best < 0 || sign * b->block[i].score < sign * b->block[best].score))
+            best = i;
+    return best;
+}
+
+/* Blocks go in the order of their scores until the budget is met; then those come back, the best first, without which it is met, too. */
+static bool *blocks_within(const Blocks *b, const Budget *budget, double limit)
+{
+    bool *removed = ARENA_ARRAY(b->arena, bool, b->n + 1), *seen = ARENA_ARRAY(b->arena, bool, b->n + 1);
+    double now = measure_graph(budget, blocks_remove(b, removed, NULL));
+    for (int i; now > limit && (i = extreme_block(b, removed, seen, false, 1)) >= 0;) {
+        removed[i] = true;
+        now = measure_graph(budget, blocks_remove(b, removed, NULL));
+    }
+    if (now > limit) {
+        diag_error(b->m->diag, (Loc){ .file = b->m->file }, "a budget of %.6g %s cannot be met by removing blocks: without any of them, %.6g stay", budget->limit, budget->what, now);
+        return NULL;
+    }
+    for (int i; (i = extreme_block(b, removed, seen, true, -1)) >= 0;) {
+        seen[i] = true;
+        removed[i] = false;
+        removed[i] = measure_graph(budget, blocks_remove(b, removed, NULL)) > limit;
+    }
+    return removed;
+}
+
+/* The fraction is of the blocks that there were at first. */
+static bool *blocks_fraction(const Blocks *b, const Progress *p)
+{
+    bool *removed = ARENA_ARRAY(b->arena, bool, b->n + 1), *seen = ARENA_ARRAY(b->arena, bool, b->n + 1);
+    double fraction;
+    number(p->o->sparsity, &fraction);
+    int first = p->step ? p->report->nlayers : b->n, stay = first - (int)(fraction * first * (p->step + 1) / (double)p->o->steps + 0.5);
+    for (int i, left = b->n; left > stay && (i = extreme_block(b, removed, seen, false, 1)) >= 0; left--)
+        removed[i] = true;
+    return removed;
+}
+
+static void report_blocks(Module *m, const Blocks *b, const bool *removed, int step, PruneReport *r)
+{
+    if (!step) {
+        r->layer = ARENA_ARRAY(m->arena, ReportLayer, b->n + 1);
+        r->nlayers = b->n;
+        r->nrefused = b->nrefused;
+        r->refused = b->refused;
+        for (int i = 0; i < b->n; i++)
+            r->layer[i] = (ReportLayer){ .name = b->block[i].name, .kind = "block", .macs = (int64_t)b->block[i].cost.macs,
+                .parameters = (int64_t)b->block[i].cost.params, .bytes_before = (int64_t)b->block[i].cost.bytes, .bytes_after = (int64_t)b->block[i].cost.bytes,
+                .decision = "stays", .sqnr = NAN, .sensitivity = NAN };
+    }
+    for (int i = 0; i < b->n; i++)
+        for (int k = 0; k < r->nlayers; k++)
+            if (removed[i] && !strcmp(r->layer[k].name, b->block[i].name)) {
+                r->layer[k].decision = arena_printf(m->arena, "removed: scored %.4g", b->block[i].score);
+                r->layer[k].bytes_after = 0;
+            }
+}
+
+static bool *choose_blocks(Module *m, Progress *p, const Blocks *b)
+{
+    if (p->o->sparsity)
+        return blocks_fraction(b, p);
+    if (!p->step && !budget_of(p->o, m, &p->budget))
+        return NULL;
+    double now = measure_graph(&p->budget, m->graph);
+    return blocks_within(b, &p->budget, now > p->budget.limit ? p->budget.limit * pow(now / p->budget.limit, 1 - share_of_step(p)) : now);
+}
+
+static Graph *cut_blocks(Module *m, Progress *p)
+{
+    Blocks *b = blocks_find(m->arena, m, m->graph, p->o->keep.n, p->o->keep.v);
+    if (b && !b->n && !p->step)
+        diag_error(m->diag, (Loc){ .file = m->file }, "there are no residual blocks%s%s%s%s", b->nrefused ? ": " : "", b->nrefused ? b->refused[0].name : "",
+                   b->nrefused ? " stays, since " : "", b->nrefused ? b->refused[0].reason : "");
+    if (!b || (!b->n && !p->step) || !blocks_score(b, importance_of(p), p->samples))
+        return NULL;
+    bool *removed = choose_blocks(m, p, b);
+    if (!removed)
+        return NULL;
+    report_blocks(m, b, removed, p->step, p->report);
+    if (p->o->mask)
+        return blocks_mask(b, removed);
+    Graph *cut = blocks_remove(b, removed, &p->map);
+    add_step(p);
+    return cut;
+}
+
+/* What is not there any more at all, for the picture. */
+static void mark_gone(const Progress *p)
+{
+    FOR_EACH_NODE(n, p->report->original)
+        if (n->nout && n->op != OP_constant && !ptrmap_get(&p->all_map, &n->out[0], 1))
+            *ptrmap_at(&p->report->gone, n) = 1000;
+}
+
 /* ---- all steps ---- */
 
 static bool prune_step(Module *m, Progress *p)
 {
     p->map = ptrmap_new(m->arena);
     p->kept = (Keeps){ ptrmap_new(m->arena) };
-    Graph *cut = p->o->pattern ? cut_weights(m, p) : cut_channels(m, p);
+    Graph *cut = p->o->pattern ? cut_weights(m, p) : by_blocks(p->o) ? cut_blocks(m, p) : cut_channels(m, p);
     if (!cut || (!p->o->mask && !repair_step(m, p, cut)))
         return false;
     p->report->keeps = p->o->mask ? &p->kept : &p->all_kept;
@@ -379,6 +500,7 @@ bool prune_module(Module *m, const PruneOptions *o, const Gammas *gammas, PruneR
     *report = (PruneReport){ .original = m->graph, .before = cost_of_graph(m->graph, NULL), .gone = ptrmap_new(m->arena) };
     for (; ok && p->step < o->steps; p->step++)
         ok = prune_step(m, p);
+    mark_gone(p);
     report->after = cost_of_graph(m->graph, NULL);
     samples_close(p->samples);
     return ok;

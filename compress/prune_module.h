@@ -31,7 +31,7 @@ typedef struct PruneOptions {
     { "latency", 0, OPT_TEXT, "F", "run in at most this fraction of the time (measured), or in F ms", &(o).latency }, \
     { "importance", 0, OPT_TEXT, "NAME", "how channels are ranked: l1 (default without samples), l2, fpgm, bn-gamma, activation, reconstruction (default with samples), random", &(o).importance }, \
     { "scope", 0, OPT_TEXT, "global|layer", "rank all channels together, or those of each group by themselves (default)", &(o).scope }, \
-    { "unit", 0, OPT_TEXT, "NAME", "remove only channels, or only heads (default: any)", &(o).unit }, \
+    { "unit", 0, OPT_TEXT, "NAME", "remove only channels, only heads (default: any), or blocks: whole residual branches", &(o).unit }, \
     { "round", 0, OPT_INT, "N", "channels that stay are a multiple of N (default: the target's vector)", &(o).round }, \
     { "steps", 0, OPT_INT, "N", "prune and repair in N steps (default 1)", &(o).steps }, \
     { "repair", 0, OPT_TEXT, "none|bias|bn|lsq", "what calibration data mends (default lsq)", &(o).repair }, \
@@ -61,8 +61,8 @@ typedef struct PruneReport {
     Refusal *refused;
     Graph *original;                /* before the first step */
     const Keeps *keeps;             /* what stays of it after all of them */
-    PtrMap gone;                    /* Node of it -> thousandths of it that are gone otherwise: as zeros */
-    ReportLayer *layer;             /* of what is not pruned by groups */
+    PtrMap gone;                    /* Node of it -> thousandths of it that are gone otherwise: as zeros, with a block */
+    ReportLayer *layer;             /* of what is not pruned by groups: layers with zeros, blocks */
     int nlayers;
     const char *note;               /* a sentence, or NULL */
 } PruneReport;

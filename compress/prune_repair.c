@@ -38,8 +38,15 @@ typedef struct Layer {
     Value *target;                  /* in the original: plain, or the sum that a residual makes of it */
     Value *other;                   /* in the pruned graph: what is added to make the target, NULL: nothing */
     const AxisKeep *kept;           /* of the original's channels; NULL: all */
+    bool moved;                     /* what it makes stands for something later, too: blocks between are gone */
     Rows rows;
 } Layer;
+
+/* The networks, and what became of the values of the one. */
+typedef struct Fates {
+    const PtrMap *map;              /* of the original -> of the pruned */
+    PtrMap last;                    /* of the pruned -> the last of the original that it stands for */
+} Fates;
 
 static Value *mapped(const PtrMap *map, const Value *v) { return (Value *)ptrmap_get(map, v, 0); }
 
@@ -64,9 +71,32 @@ static bool is_bias(const Value *v, int64_t channels)
     return t && t->count == channels && t->rank >= 1 && t->dim[t->rank - 1] == channels;
 }
 
-/* n: the product in the original graph. */
-static bool layer_of(const Node *n, const PtrMap *map, const Keeps *k, Layer *l)
+static Fates fates_of(Arena *a, const Graph *original, const PtrMap *map)
 {
+    Fates f = { map, ptrmap_new(a) };
+    FOR_EACH_NODE(n, original)
+        for (int i = 0; i < n->nout && n->op != OP_constant; i++)
+            if (mapped(map, &n->out[i]))
+                *ptrmap_at(&f.last, mapped(map, &n->out[i])) = (uintptr_t)&n->out[i];
+    return f;
+}
+
+/* The last value of the original whose place v's copy takes; v itself if nothing is gone behind it. Taking a maximum with zero twice is taking it once: what comes
+ * before it can aim at what comes before the next one. */
+static Value *stands_for(const Fates *f, Value *v)
+{
+    Value *last = (Value *)ptrmap_get(&f->last, mapped(f->map, v), (uintptr_t)v);
+    Node *user = last == v ? value_only_user(v) : NULL;
+    if (!user || user->op != OP_relu || !mapped(f->map, node_out(user)))
+        return last;
+    last = (Value *)ptrmap_get(&f->last, mapped(f->map, node_out(user)), (uintptr_t)node_out(user));
+    return last != node_out(user) ? last : v;
+}
+
+/* n: the product in the original graph. */
+static bool layer_of(const Node *n, const Fates *f, const Keeps *k, Layer *l)
+{
+    const PtrMap *map = f->map;
     int other;
     *l = (Layer){ .from = n, .plain = &n->out[0] };
     Value *here = mapped(map, l->plain);
@@ -87,6 +117,9 @@ static bool layer_of(const Node *n, const PtrMap *map, const Keeps *k, Layer *l)
         l->target = node_out(add);
         l->other = mapped(map, node_in(add, other));
     }
+    Value *later = stands_for(f, l->target);
+    l->moved = later != l->target;
+    l->target = later;
     const AxisKeep *keep = keeps_of_value(k, l->plain);
     l->kept = keep ? &keep[n->op == OP_conv ? 1 : l->plain->type.rank - 1] : NULL;
     return true;
@@ -354,16 +387,30 @@ static bool has_zeros(const Node *n)
     return false;
 }
 
-static int find_layers(Graph *original, const PtrMap *map, const Keeps *k, const RepairOptions *o, Layer *layer)
+/* Whether the copy of n, an operator before some product, is not what n is: a block behind n is gone. */
+static bool is_overtaken(const Fates *f, const Node *n)
+{
+    for (int i = 0; i < n->nout && n->op != OP_constant; i++) {
+        const Value *now = mapped(f->map, &n->out[i]);
+        if (now && ptrmap_get(&f->last, now, 0) != (uintptr_t)&n->out[i])
+            return true;
+    }
+    return false;
+}
+
+/* Those in which, or before which, something changed. The first that only loses channels sees what the original sees, and stays. */
+static int find_layers(Graph *original, const Fates *f, const Keeps *k, const RepairOptions *o, Layer *layer)
 {
     int n = 0;
     bool changed = false;
     FOR_EACH_NODE(p, original) {
-        if ((p->op != OP_conv && p->op != OP_matmul) || !layer_of(p, map, k, &layer[n]))
+        changed |= is_overtaken(f, p);
+        if ((p->op != OP_conv && p->op != OP_matmul) || !layer_of(p, f, k, &layer[n]))
             continue;
-        bool first = !changed, zeros = o->keep_zeros && !changed && has_zeros(layer[n].node);
-        changed |= zeros || is_changed(k, p);
-        n += changed && (zeros || !(first && !keeps_of_operand(k, p, 0)));          /* the first sees what the original sees */
+        bool own = layer[n].moved || (o->keep_zeros && !changed && has_zeros(layer[n].node)), loses = is_changed(k, p);
+        bool spared = !changed && !own && !keeps_of_operand(k, p, 0);
+        changed |= own || loses;
+        n += changed && !spared;
     }
     return n;
 }
@@ -373,7 +420,8 @@ bool repair_graph(Module *m, Graph *original, Graph *pruned, const PtrMap *map, 
     Arena *a = arena_new();
     graph_renumber(original);
     Layer *layer = ARENA_ARRAY(a, Layer, graph_count_nodes(original) + 1);
-    int n = find_layers(original, map, k, o, layer);
+    Fates fates = fates_of(a, original, map);
+    int n = find_layers(original, &fates, k, o, layer);
     int64_t runs = (samples_count(s) + samples_batch(s) - 1) / samples_batch(s);
     Runs r = { s, frontier_new(m, original, s, FRONTIER_BYTES), frontier_new(m, pruned, s, FRONTIER_BYTES), (o->rows + runs - 1) / runs };
     bool ok = r.original && r.pruned;

@@ -142,6 +142,15 @@ static void add_constants(Cost *c, const Node *n, const Keeps *k, PtrMap *seen)
     }
 }
 
+void cost_add_node(Cost *c, const Node *n)
+{
+    Arena *a = arena_new();
+    PtrMap seen = ptrmap_new(a);
+    c->macs += node_macs(n, NULL);
+    add_constants(c, n, NULL, &seen);
+    arena_free(a);
+}
+
 Cost cost_of_graph(const Graph *g, const Keeps *k)
 {
     Arena *a = arena_new();

@@ -25,6 +25,7 @@ bool *select_units(const Groups *s, const double *score, const SelectOptions *o)
 /* k: NULL for the network as it is. */
 Cost cost_of(const Groups *s, const Keeps *k);
 Cost cost_of_graph(const Graph *g, const Keeps *k);
+void cost_add_node(Cost *c, const Node *n);                         /* with all of its constants */
 /* Of the products that make a group's units. */
 Cost cost_of_group(const Groups *s, int group, const Keeps *k);
 /* What a network costs without some units, in the unit of the budget. */

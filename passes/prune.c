@@ -321,13 +321,16 @@ static void compose_axes(Keeps *keeps, const void *key, const AxisKeep *step, in
 void prune_compose(const Graph *first, Keeps *keeps, PtrMap *map, const Keeps *k, const PtrMap *step)
 {
     for (const Node *n = first->first; n; n = n->next) {
-        Value *now = n->nout ? (Value *)ptrmap_get(map, &n->out[0], (uintptr_t)&n->out[0]) : NULL;
-        for (int i = 0; now && i < n->nin; i++)
+        const Value *now = n->nout ? (Value *)ptrmap_get(map, &n->out[0], (uintptr_t)&n->out[0]) : NULL;
+        bool same = now && now->def->op == n->op && now->def->nin == n->nin;        /* else it is gone, and now is what stands for it */
+        for (int i = 0; same && i < n->nin; i++)
             if (value_constant(node_in(n, i)))
                 compose_axes(keeps, &n->in[i], keeps_of_operand(k, now->def, i), node_in(n, i)->type.rank);
-        for (int i = 0; now && n->op != OP_constant && i < n->nout; i++) {
-            compose_axes(keeps, &n->out[i], keeps_of_value(k, &now->def->out[i]), n->out[i].type.rank);
-            *ptrmap_at(map, &n->out[i]) = ptrmap_get(step, &now->def->out[i], 0);
+        for (int i = 0; n->op != OP_constant && i < n->nout; i++) {
+            now = (Value *)ptrmap_get(map, &n->out[i], (uintptr_t)&n->out[i]);
+            if (now)
+                compose_axes(keeps, &n->out[i], keeps_of_value(k, now), n->out[i].type.rank);
+            *ptrmap_at(map, &n->out[i]) = now ? ptrmap_get(step, now, 0) : 0;
         }
     }
 }

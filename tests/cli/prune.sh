@@ -22,7 +22,7 @@ expect 0 "" prune -o b.irt --bytes 0.6 --importance fpgm
 # zeros instead of fewer channels
 expect 0 "stays dense: its sums run over 1 inputs" "$INGOT" prune "$onnx" -o z.onnx --pattern 2:4 --json z.json --picture z.dot
 expect 0 "50.00 % zeros" cat z.json
-expect 0 "#ff8080" cat z.dot
+expect 0 "#ffa0a0" cat z.dot
 expect 0 "" prune -o z.so --pattern unstructured --sparsity 0.6 --calibrate x.npy --scale 1/255
 expect 0 "2 of 2" "$INGOT_RUN" eval z.so --data x.npy --labels y.npy --scale 1/255
 expect 2 "must be unstructured or N:M" prune -o bad.onnx --pattern 4:2

@@ -3,6 +3,7 @@
  */
 #include "../ops/op_fixture.h"
 
+#include "blocks.h"
 #include "groups.h"
 #include "importance.h"
 #include "pass.h"
@@ -299,6 +300,32 @@ static void test_two_steps(void **state)
     assert_int_equal(now->type.dim[1]->k, 4);
 }
 
+/* A block of two convolutions, and one whose shortcut is a convolution of its own; the second sum is no block. */
+static void test_blocks(void **state)
+{
+    Case c = start(state, "1,4,4,4");
+    Value *x = mk_relu(B, conv(&c, c.x, "4,4,1,1", 1));
+    Value *f = conv(&c, mk_relu(B, conv(&c, x, "6,4,3,3", 1)), "4,6,1,1", 1);
+    Value *y = mk_relu(B, mk_add(B, f, x));
+    Value *z = mk_add(B, conv(&c, y, "5,4,1,1", 1), conv(&c, y, "5,4,3,3", 1));
+    finish(&c, z, 2, 10);
+    Module *m = c.f->b.m;
+    Blocks *b = blocks_find(c.f->a, m, m->graph, 0, NULL);
+    assert_int_equal(b->n, 1);
+    assert_int_equal(b->nrefused, 1);
+    assert_ptr_equal(b->block[0].last, f->def);
+    assert_true(b->block[0].cost.macs == 16 * (4 * 9 * 6 + 6 * 4));
+    assert_true(blocks_score(b, IMP_l1, NULL) && b->block[0].score > 0);
+    PtrMap map = ptrmap_new(c.f->a);
+    Graph *less = blocks_remove(b, (bool[]){ true }, &map), *masked = blocks_mask(b, (bool[]){ true });
+    const Tensor *in = numbers(&c, "1,4,4,4");
+    same(evaluate(&c, less, in), evaluate(&c, masked, in));
+    assert_true(cost_of_graph(less, NULL).macs == cost_of_graph(m->graph, NULL).macs - b->block[0].cost.macs);
+    assert_true(cost_of_graph(less, NULL).bytes < cost_of_graph(m->graph, NULL).bytes);
+    assert_int_equal(ptrmap_get(&map, f, 7), 7);
+    assert_ptr_equal(ptrmap_get(&map, node_in(y->def, 0), 0), ptrmap_get(&map, x, 1));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
 
 int main(void)
@@ -306,7 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_chain), TEST(test_residual), TEST(test_concat_and_slice), TEST(test_depthwise), TEST(test_grouped_whole), TEST(test_grouped_inner),
         TEST(test_conv_transpose), TEST(test_shuffle), TEST(test_flatten), TEST(test_pad), TEST(test_squeeze_excite), TEST(test_norms),
-        TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_refusals), TEST(test_keep_and_empty), TEST(test_two_steps),
+        TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_refusals), TEST(test_keep_and_empty), TEST(test_two_steps), TEST(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,14 @@
  *
  * Half of the units of every group go, by their norms. The pruned network, compiled, must give what the original gives, compiled, when the removed
  * channels are multiplied by zero where they enter a sum: within 1e-4 of the largest element. Inputs are random. Also printed: how much stays.
+ * The same with every other residual block gone, against the original with what these branches add multiplied by zero.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "frontend.h"
 #include "importance.h"
 #include "observe.h"
@@ -57,7 +59,7 @@ static Observer *open_graph(const Module *m, Graph *g)
     return g ? observer_open(&own, NULL, 0) : NULL;
 }
 
-static bool compare(Arena *a, Module *m, const Keeps *k, double *worst)
+static bool compare(Arena *a, Module *m, Graph *less, Graph *zero, double *worst)
 {
     Value *input[MAX_PORTS];
     ingot_tensor in[MAX_PORTS];
@@ -65,7 +67,7 @@ static bool compare(Arena *a, Module *m, const Keeps *k, double *worst)
     int nin = graph_inputs(m->graph, input, MAX_PORTS), nout = graph_return(m->graph)->nin;
     for (int i = 0; i < nin; i++)
         in[i] = random_input(a, &input[i]->type, &seed);
-    Observer *cut = open_graph(m, prune_graph(m, m->graph, k, NULL)), *masked = open_graph(m, prune_mask(m, m->graph, k));
+    Observer *cut = open_graph(m, less), *masked = open_graph(m, zero);
     const Tensor *const *x = cut ? observer_run(cut, in) : NULL, *const *y = masked ? observer_run(masked, in) : NULL;
     *worst = 0;
     for (int i = 0; x && y && i < nout; i++)
@@ -73,6 +75,20 @@ static bool compare(Arena *a, Module *m, const Keeps *k, double *worst)
     observer_close(cut);
     observer_close(masked);
     return x && y;
+}
+
+static bool check_blocks(Arena *a, Module *m, const char *path)
+{
+    Blocks *b = blocks_find(a, m, m->graph, 0, NULL);
+    bool *removed = ARENA_ARRAY(a, bool, b->n + 1);
+    double worst = INFINITY;
+    for (int i = 0; i < b->n; i += 2)
+        removed[i] = true;
+    if (!b->n)
+        return true;
+    bool ok = compare(a, m, blocks_remove(b, removed, NULL), blocks_mask(b, removed), &worst) && worst <= 1e-4;
+    printf("%s %s: every other of %d residual blocks gone; difference %.2g\n", ok ? "ok" : "FAIL", path, b->n, worst);
+    return ok;
 }
 
 static bool check(const char *path, double sparsity)
@@ -88,7 +104,7 @@ static bool check(const char *path, double sparsity)
     SelectOptions select = { .fraction = sparsity, .round = 1 };
     const Keeps *k = s ? groups_keeps(s, select_units(s, importance_of_weights(s, IMP_l1), &select)) : NULL;
     double worst = INFINITY;
-    ok = k && compare(a, m, k, &worst);
+    ok = k && compare(a, m, prune_graph(m, m->graph, k, NULL), prune_mask(m, m->graph, k), &worst);
     if (ok) {
         Cost before = cost_of(s, NULL), after = cost_of(s, k);
         int heads = 0;
@@ -104,6 +120,7 @@ static bool check(const char *path, double sparsity)
                 printf("  group %s: %d units of %d channels%s\n", s->group[i].name, s->group[i].n, s->group[i].width, s->group[i].heads ? " (heads)" : "");
         }
     }
+    ok = ok && check_blocks(a, m, path);
     fflush(stdout);
     arena_free(a);
     return ok;
