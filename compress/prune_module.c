@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "blocks.h"
+#include "compile.h"
 #include "describe.h"
+#include "latency_model.h"
 #include "observe.h"
 #include "pass.h"
 #include "pass_util.h"
@@ -122,21 +124,14 @@ bool prune_prepare(Module *m, Gammas *gammas)
 
 /* ---- budgets ---- */
 
+typedef enum Measure { BY_MACS, BY_BYTES, BY_TIME, BY_CYCLES } Measure;
+static const char *const measure_names[] = { "multiply-adds", "bytes of weights", "milliseconds", "modelled cycles" };
+
 typedef struct Budget {
     Module *m;
     double limit;                   /* in the unit of the measure */
-    SelectMeasure *measure;
-    const char *what;
+    Measure by;
 } Budget;
-
-static Cost cost_after(const Groups *s, const bool *removed)
-{
-    const Keeps *k = groups_keeps(s, removed);
-    return k ? cost_of(s, k) : cost_of(s, NULL);
-}
-
-static double measure_macs(void *ctx, const Groups *s, const bool *removed) { (void)ctx; return cost_after(s, removed).macs; }
-static double measure_bytes(void *ctx, const Groups *s, const bool *removed) { (void)ctx; return cost_after(s, removed).bytes; }
 
 /* Milliseconds of one run on this machine, one thread. False after a sentence. */
 static bool latency_of(Module *m, double *ms)
@@ -149,43 +144,60 @@ static bool latency_of(Module *m, double *ms)
     return ok;
 }
 
-static double latency_of_graph(Module *m, Graph *g)
+/* Of a network that is built already. */
+static double measure_graph(const Budget *b, Graph *g)
 {
-    Module own = *m;
+    Module own = *b->m;
     double ms = INFINITY;
     own.graph = g;
-    return g && latency_of(&own, &ms) ? ms : INFINITY;
+    if (!g || b->by == BY_CYCLES)
+        return g ? latency_model_cycles(b->m, g) : INFINITY;
+    if (b->by == BY_TIME)
+        return latency_of(&own, &ms) ? ms : INFINITY;
+    Cost c = cost_of_graph(g, NULL);
+    return b->by == BY_MACS ? c.macs : c.bytes;
 }
 
-static double measure_latency(void *ctx, const Groups *s, const bool *removed)
+/* Of what would be built; multiply-adds and bytes are known without doing so. */
+static double measure_units(void *ctx, const Groups *s, const bool *removed)
 {
     Budget *b = ctx;
     const Keeps *k = groups_keeps(s, removed);
-    return latency_of_graph(b->m, k ? prune_graph(b->m, s->g, k, NULL) : NULL);
+    if (b->by == BY_TIME || b->by == BY_CYCLES)
+        return measure_graph(b, k ? prune_graph(b->m, s->g, k, NULL) : NULL);
+    Cost c = cost_of(s, k);
+    return b->by == BY_MACS ? c.macs : c.bytes;
 }
 
-/* The same of a network that is built already. */
-static double measure_graph(const Budget *b, Graph *g)
+/* Time is measured if the network is to run on this machine, whatever it is; else modelled. */
+static bool measure_of(const PruneOptions *o, Module *m, Measure *by)
 {
-    if (b->measure == measure_latency)
-        return latency_of_graph(b->m, g);
-    Cost c = g ? cost_of_graph(g, NULL) : (Cost){ INFINITY, INFINITY, INFINITY };
-    return b->measure == measure_macs ? c.macs : c.bytes;
+    TargetInfo target;
+    *by = o->macs ? BY_MACS : o->bytes ? BY_BYTES : BY_TIME;
+    if (!o->latency)
+        return true;
+    if (!target_resolve(m->arena, m->diag, o->target, o->cpu, &target))
+        return false;
+    if (o->modelled || o->cpu || !target.is_host)
+        *by = BY_CYCLES;
+    return true;
 }
 
 /* Of the network before any step. False after reporting. */
 static bool budget_of(const PruneOptions *o, Module *m, Budget *b)
 {
-    Cost all = cost_of_graph(m->graph, NULL);
     const char *text = o->macs ? o->macs : o->bytes ? o->bytes : o->latency;
-    double x, whole = o->macs ? all.macs : all.bytes;
+    double x, whole;
     number(text, &x);
-    *b = (Budget){ .m = m, .measure = o->macs ? measure_macs : o->bytes ? measure_bytes : measure_latency,
-                   .what = o->macs ? "multiply-adds" : o->bytes ? "bytes of weights" : "milliseconds" };
-    if (o->latency && !latency_of(m, &whole))
+    *b = (Budget){ .m = m };
+    if (!measure_of(o, m, &b->by))
         return false;
-    b->limit = x <= 1 && !strchr(text, 'm') ? x * whole : x;
-    return true;
+    bool fraction = x <= 1 && !strchr(text, 'm');
+    if (b->by == BY_CYCLES && !fraction)
+        return diag_error(m->diag, (Loc){ .file = m->file }, "--latency %s: modelled, it is a fraction of what the network takes as it is, such as 0.5: nobody knows the target's clock", text);
+    whole = fraction ? measure_graph(b, m->graph) : 1;
+    b->limit = x * whole;
+    return isfinite(whole);
 }
 
 /* ---- one step ---- */
@@ -206,16 +218,16 @@ static bool *choose(const PruneOptions *o, const Groups *s, const double *score,
         return select_units(s, score, &select);
     }
     bool *removed = ARENA_ARRAY(s->arena, bool, s->nunits + 1);         /* none */
-    double now = b->measure(b, s, removed);
+    double now = measure_units(b, s, removed);
     if (now <= b->limit)
         return removed;
     limit = b->limit * pow(now / b->limit, 1 - share);
     select.spare_sums = true;
-    removed = select_budget(s, score, select, limit, !o->latency, b->measure, b, &least);
+    removed = select_budget(s, score, select, limit, !o->latency, measure_units, b, &least);
     select.spare_sums = false;
-    if (!removed && !(removed = select_budget(s, score, select, limit, !o->latency, b->measure, b, &least)))
+    if (!removed && !(removed = select_budget(s, score, select, limit, !o->latency, measure_units, b, &least)))
         diag_error(s->m->diag, (Loc){ .file = s->m->file }, "a budget of %.6g %s cannot be met: with one channel of every group that can be pruned, %.6g stay",
-                   b->limit, b->what, least);
+                   b->limit, measure_names[b->by], least);
     return removed;
 }
 
@@ -395,7 +407,7 @@ static bool *blocks_within(const Blocks *b, const Budget *budget, double limit)
         now = measure_graph(budget, blocks_remove(b, removed, NULL));
     }
     if (now > limit) {
-        diag_error(b->m->diag, (Loc){ .file = b->m->file }, "a budget of %.6g %s cannot be met by removing blocks: without any of them, %.6g stay", budget->limit, budget->what, now);
+        diag_error(b->m->diag, (Loc){ .file = b->m->file }, "a budget of %.6g %s cannot be met by removing blocks: without any of them, %.6g stay", budget->limit, measure_names[budget->by], now);
         return NULL;
     }
     for (int i; (i = extreme_block(b, removed, seen, true, -1)) >= 0;) {

@@ -19,6 +19,8 @@ typedef struct PruneOptions {
     const char *data, *labels;      /* what to score on: NULL: the calibration samples; no accuracy */
     const char *json, *picture;     /* files to write, or NULL */
     bool quiet;
+    bool modelled;                  /* --latency by a model, though the target is this machine */
+    const char *target, *cpu;       /* as for compile */
     bool mask;                      /* multiply by zero instead of removing (prune_mask) */
 } PruneOptions;
 #define PRUNE_DEFAULT { .samples = CALIBRATION_DEFAULT, .scope = "layer", .unit = "any", .steps = 1 }
@@ -28,7 +30,8 @@ typedef struct PruneOptions {
     { "pattern", 0, OPT_TEXT, "P", "set weights to zero instead: unstructured (that fraction of them), or N:M, such as 2:4 (N of M neighbours stay)", &(o).pattern }, \
     { "macs", 0, OPT_TEXT, "F", "keep at most this fraction of the multiply-adds (above 1: this many)", &(o).macs }, \
     { "bytes", 0, OPT_TEXT, "F", "keep at most this fraction of the weights' bytes (above 1: this many)", &(o).bytes }, \
-    { "latency", 0, OPT_TEXT, "F", "run in at most this fraction of the time (measured), or in F ms", &(o).latency }, \
+    { "latency", 0, OPT_TEXT, "F", "run in at most this fraction of the time, measured, or in F ms; of other targets than this machine: modelled", &(o).latency }, \
+    { "modelled", 0, OPT_FLAG, NULL, "--latency by a model of the target, on this machine too", &(o).modelled }, \
     { "importance", 0, OPT_TEXT, "NAME", "how channels are ranked: l1 (default without samples), l2, fpgm, bn-gamma, activation, reconstruction (default with samples), random", &(o).importance }, \
     { "scope", 0, OPT_TEXT, "global|layer", "rank all channels together, or those of each group by themselves (default)", &(o).scope }, \
     { "unit", 0, OPT_TEXT, "NAME", "remove only channels, only heads (default: any), or blocks: whole residual branches", &(o).unit }, \

@@ -73,7 +73,8 @@ static const char *complete_smaller(Smaller *o, BuildOptions *build)
 {
     o->quantize.samples.read_pb = describe_read_pb;
     o->quantize.quiet = o->prune.quiet = true;
-    o->quantize.target = build->target, o->quantize.cpu = build->cpu;
+    o->quantize.target = o->prune.target = build->target;
+    o->quantize.cpu = o->prune.cpu = build->cpu;
     o->prune.samples = o->quantize.samples;
     o->prune.keep = o->quantize.keep;
     if (o->no_quantize || !quantize_wanted(&o->quantize))

@@ -67,6 +67,7 @@ int cmd_prune(int argc, char **argv)
         return options_misuse(&c, "-o OUT is missing");
     if (pipeline_output(&c, &a.out, ".onnx " NATIVE_OUTPUTS " .irt") >= 0)
         return 2;
+    a.prune.target = a.build.target, a.prune.cpu = a.build.cpu;
     a.model = model.v[0];
     return !prune_file(&a);
 }

@@ -48,6 +48,13 @@ expect 1 "" cmp c.so q.so
 expect 2 "is missing" compile -o bad.so --importance l2
 expect 2 "not several" compile -o bad.so --macs 0.5 --sparsity 0.5
 
+# time: of a machine that is not here by a model; narrower is cheaper
+expect 0 "channels stay" "$INGOT" prune "$onnx" -o l.onnx --latency 0.6 --target aarch64
+expect 1 "nobody knows the target's clock" prune -o bad.onnx --latency 2ms --target aarch64
+expect 1 "modelled cycles cannot be met" prune -o bad.onnx --latency 0.001 --modelled
+expect 1 "there are no residual blocks" prune -o bad.onnx --unit blocks --sparsity 0.5
+expect 2 "ranks whole branches" prune -o bad.onnx --unit blocks --sparsity 0.5 --importance fpgm
+
 expect 1 "cannot be met" prune -o bad.onnx --macs 1e-9
 expect 2 "something has to stay" prune -o bad.onnx --sparsity 1
 expect 2 "is missing" prune -o bad.onnx
