@@ -62,7 +62,7 @@ static Node *added(const Value *v, int *other)
 
 static Use *own_bias(Node *n)
 {
-    return n->op == OP_conv && n->nin > 2 && value_constant(node_in(n, 2)) ? &n->in[2] : NULL;
+    return n->op != OP_matmul && n->nin > 2 && value_constant(node_in(n, 2)) ? &n->in[2] : NULL;
 }
 
 static bool is_bias(const Value *v, int64_t channels)
@@ -121,7 +121,7 @@ static bool layer_of(const Node *n, const Fates *f, const Keeps *k, Layer *l)
     l->moved = later != l->target;
     l->target = later;
     const AxisKeep *keep = keeps_of_value(k, l->plain);
-    l->kept = keep ? &keep[n->op == OP_conv ? 1 : l->plain->type.rank - 1] : NULL;
+    l->kept = keep ? &keep[n->op != OP_matmul ? 1 : l->plain->type.rank - 1] : NULL;
     return true;
 }
 
@@ -405,7 +405,7 @@ static int find_layers(Graph *original, const Fates *f, const Keeps *k, const Re
     bool changed = false;
     FOR_EACH_NODE(p, original) {
         changed |= is_overtaken(f, p);
-        if ((p->op != OP_conv && p->op != OP_matmul) || !layer_of(p, f, k, &layer[n]))
+        if ((p->op != OP_conv && p->op != OP_conv_transpose && p->op != OP_matmul) || !layer_of(p, f, k, &layer[n]))
             continue;
         bool own = layer[n].moved || (o->keep_zeros && !changed && has_zeros(layer[n].node)), loses = is_changed(k, p);
         bool spared = !changed && !own && !keeps_of_operand(k, p, 0);

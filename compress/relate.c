@@ -641,6 +641,37 @@ static void relate_gather(Relations *r, const Node *n)
         tie(r, i[k], y[axis + k], n);
 }
 
+/* An axis of several times as many elements as there are hidden units: element i of each part is unit i's. */
+static void tie_units(Relations *r, const Node *n, Axis axis, Axis units)
+{
+    if (!units.n || axis.n % units.n) {
+        fix(r, axis, "has a shape that is not understood at", n);
+        fix(r, units, "has a shape that is not understood at", n);
+        return;
+    }
+    for (int i = 0; i < axis.n; i++)
+        tie_one(r, axis.first + i, units.first + i % units.n);
+}
+
+/* A hidden unit has its gates' columns in what comes in (of both directions), its row and its columns in the recurrent weights, its states. */
+static void relate_recurrent(Relations *r, const Node *n)
+{
+    enum { WX, R, LENGTHS };
+    Axis units = in(r, n, R)[1];
+    for (int i = 0; i < n->nin; i++)
+        for (int k = 0; node_in(n, i) && k < rank_of(node_in(n, i)); k++)
+            if (i != LENGTHS && (k == rank_of(node_in(n, i)) - 1 || (i == R && k == 1)))
+                tie_units(r, n, in(r, n, i)[k], units);
+            else
+                fix(r, in(r, n, i)[k], "is an axis of sequences at", n);
+    for (int i = 0; i < n->nout; i++)
+        for (int k = 0; k < rank_of(&n->out[i]); k++)
+            if (k == rank_of(&n->out[i]) - 1)
+                tie_units(r, n, out(r, n, i)[k], units);
+            else
+                fix(r, out(r, n, i)[k], "is an axis of sequences at", n);
+}
+
 static void relate_expand(Relations *r, const Node *n) { relate_broadcast(r, n, 0); }
 
 static RelateFn *const relate_table[OP_count] = {
@@ -652,6 +683,7 @@ static RelateFn *const relate_table[OP_count] = {
     [OP_concat] = relate_concat, [OP_matmul] = relate_matmul, [OP_conv] = relate_conv, [OP_conv_transpose] = relate_conv_transpose,
     [OP_reduce] = relate_reduce, [OP_arg_reduce] = relate_arg_reduce, [OP_softmax] = relate_softmax, [OP_cumulate] = relate_cumulate,
     [OP_topk] = relate_topk, [OP_pool] = relate_pool, [OP_resize] = relate_resize, [OP_gather] = relate_gather,
+    [OP_recurrent] = relate_recurrent,
 };
 
 static bool is_all_tensors(const Node *n)

@@ -12,13 +12,14 @@ bool rows_of(const Node *n, Rows *r)
         r->nout = (int)w->dim[1];
         return true;
     }
-    if (n->op != OP_conv || NODE_ATTR(n, conv)->channels_last)
+    bool transposed = n->op == OP_conv_transpose;
+    if (!(n->op == OP_conv && !NODE_ATTR(n, conv)->channels_last) && !(transposed && !NODE_ATTR(n, conv_transpose)->channels_last))
         return false;
     for (int i = 2; i < w->rank; i++)
         r->kernel *= (int)w->dim[i];
-    r->ngroups = (int)NODE_ATTR(n, conv)->group;
-    r->nfeatures = (int)w->dim[1] * r->kernel;
-    r->nout = (int)w->dim[0] / r->ngroups;
+    r->ngroups = (int)(transposed ? NODE_ATTR(n, conv_transpose)->group : NODE_ATTR(n, conv)->group);
+    r->nfeatures = (int)(transposed ? w->dim[0] / r->ngroups : w->dim[1]) * r->kernel;
+    r->nout = (int)(transposed ? w->dim[1] : w->dim[0] / r->ngroups);
     return true;
 }
 
@@ -37,27 +38,34 @@ int64_t rows_count(const Rows *r, const Tensor *y)
     return y->dim[0] * places(y);
 }
 
-/* The first element of the window in each spatial axis, in pixels of the input. */
-static void window_start(const Rows *r, const Tensor *y, int64_t place, int64_t *start)
+/* Where in the input the taps of a window lie, per spatial axis: at = (place * step + tap * dilation - pad) / stride, if that is a whole number. */
+typedef struct Window {
+    int64_t step, dilation, pad, stride, place;
+} Window;
+
+static void window_of(const Rows *r, const Tensor *y, int64_t place, Window *window)
 {
-    const Attr_conv *a = NODE_ATTR(r->node, conv);
-    for (int k = y->rank - 1; k >= 2; k--) {
-        start[k - 2] = place % y->dim[k] * a->strides.v[k - 2] - a->pads.v[k - 2];
-        place /= y->dim[k];
+    bool transposed = r->node->op == OP_conv_transpose;
+    for (int k = y->rank - 3; k >= 0; k--) {
+        const Attr_conv *a = NODE_ATTR(r->node, conv);
+        const Attr_conv_transpose *t = NODE_ATTR(r->node, conv_transpose);
+        window[k] = transposed ? (Window){ 1, -t->dilations.v[k], -t->pads.v[k], t->strides.v[k], place % y->dim[k + 2] }
+                               : (Window){ a->strides.v[k], a->dilations.v[k], a->pads.v[k], 1, place % y->dim[k + 2] };
+        place /= y->dim[k + 2];
     }
 }
 
-/* Offset of element `tap` of the window in one channel of the input, -1: in the padding. */
-static int64_t tap_offset(const Rows *r, const Tensor *x, const Tensor *w, const int64_t *start, int64_t tap)
+/* Offset of element `tap` of the window in one channel of the input, -1: in the padding, or between the elements of a transposed convolution's input. */
+static int64_t tap_offset(const Tensor *x, const Tensor *w, const Window *window, int64_t tap)
 {
-    const Attr_conv *a = NODE_ATTR(r->node, conv);
     int64_t offset = 0, stride = 1;
     for (int k = x->rank - 1; k >= 2; k--) {
-        int64_t at = start[k - 2] + tap % w->dim[k] * a->dilations.v[k - 2];
+        const Window *v = &window[k - 2];
+        int64_t at = v->place * v->step + tap % w->dim[k] * v->dilation - v->pad;
         tap /= w->dim[k];
-        if (at < 0 || at >= x->dim[k])
+        if (at < 0 || at % v->stride || at / v->stride >= x->dim[k])
             return -1;
-        offset += at * stride;
+        offset += at / v->stride * stride;
         stride *= x->dim[k];
     }
     return offset;
@@ -66,11 +74,12 @@ static int64_t tap_offset(const Rows *r, const Tensor *x, const Tensor *w, const
 static void read_window(const Rows *r, const Tensor *x, const Tensor *y, int64_t row, int group, double *to)
 {
     const Tensor *w = value_constant(node_in(r->node, 1));
-    int64_t start[MAX_RANK], per_image = places(y), plane = places(x), channels = w->dim[1];
+    Window window[MAX_RANK];
+    int64_t per_image = places(y), plane = places(x), channels = r->nfeatures / r->kernel;
     const float *image = (const float *)x->data + row / per_image * x->dim[1] * plane + group * channels * plane;
-    window_start(r, y, row % per_image, start);
+    window_of(r, y, row % per_image, window);
     for (int tap = 0; tap < r->kernel; tap++) {
-        int64_t at = tap_offset(r, x, w, start, tap);
+        int64_t at = tap_offset(x, w, window, tap);
         for (int64_t c = 0; c < channels; c++)
             to[c * r->kernel + tap] = at < 0 ? 0 : (double)image[c * plane + at];
     }
@@ -78,7 +87,7 @@ static void read_window(const Rows *r, const Tensor *x, const Tensor *y, int64_t
 
 void rows_read(const Rows *r, const Tensor *x, const Tensor *y, int64_t row, int group, double *to)
 {
-    if (r->node->op == OP_conv) {
+    if (r->node->op != OP_matmul) {
         read_window(r, x, y, row, group, to);
         return;
     }
@@ -100,5 +109,7 @@ int64_t rows_weight(const Rows *r, int group, int feature, int out)
 {
     if (r->node->op == OP_matmul)
         return (int64_t)feature * r->nout + out;
+    if (r->node->op == OP_conv_transpose)
+        return ((int64_t)(group * (r->nfeatures / r->kernel) + feature / r->kernel) * r->nout + out) * r->kernel + feature % r->kernel;
     return (int64_t)(group * r->nout + out) * r->nfeatures + feature;
 }

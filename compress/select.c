@@ -118,10 +118,14 @@ static double terms(const Node *n, const AxisKeep *x, const AxisKeep *w)
 /* A transposed convolution is counted from its input: every element of it meets all filters of its channel's group. */
 static double node_macs(const Node *n, const Keeps *k)
 {
-    if (n->op != OP_conv && n->op != OP_conv_transpose && n->op != OP_matmul)
+    if (n->op != OP_conv && n->op != OP_conv_transpose && n->op != OP_matmul && n->op != OP_recurrent)
         return 0;
     const AxisKeep *x = k ? keeps_of_operand(k, n, 0) : NULL, *w = k ? keeps_of_operand(k, n, 1) : NULL, *y = k ? keeps_of_value(k, node_out(n)) : NULL;
     const Type *out = &node_out(n)->type, *in = &node_in(n, 0)->type;
+    if (n->op == OP_recurrent) {                        /* of every step: the gates of each direction with all units */
+        const Type *r = &node_in(n, 1)->type;
+        return elements(in) * kept_fraction(x, in->rank) * known_size(r->dim[1]) * kept_fraction(w ? &w[1] : NULL, 1);
+    }
     if (n->op == OP_conv_transpose) {
         const Type *t = &node_in(n, 1)->type;
         return elements(in) * kept_fraction(x, in->rank) * elements(t) * kept_fraction(w, t->rank) / (known_size(t->dim[0]) * kept_fraction(w, 1));

@@ -242,13 +242,16 @@ Graph *prune_graph(Module *m, const Graph *g, const Keeps *k, PtrMap *map)
 
 /* ---- masks ---- */
 
-/* The axis of operand 0 over which an operator with two or more operands sums; -1: none. */
-static int summed_axis(const Node *n)
+/* The operand, and its axis, by which what is removed enters a sum; false: there is none. Hidden units of a recurrent layer do so in every step, by their rows of
+ * the recurrent weights. */
+static bool summed_axis(const Node *n, int *operand, int *axis)
 {
+    *operand = 0;
     switch (n->op) {
-    case OP_conv: case OP_conv_transpose: return 1;
-    case OP_matmul: return node_in(n, 0)->type.rank - 1;
-    default: return -1;
+    case OP_conv: case OP_conv_transpose: *axis = 1; return true;
+    case OP_matmul: *axis = node_in(n, 0)->type.rank - 1; return true;
+    case OP_recurrent: *operand = *axis = 1; return true;
+    default: return false;
     }
 }
 
@@ -267,13 +270,13 @@ static Value *mask_along(Builder *b, const Type *t, int axis, const AxisKeep *k)
 static bool mask_node(Copy *c, const Node *n)
 {
     Value **in = ARENA_ARRAY(c->m->arena, Value *, n->nin + 1);
-    int axis = summed_axis(n);
-    const AxisKeep *k = axis < 0 ? NULL : keeps_of_operand(c->keeps, n, 0);
+    int operand, axis;
+    const AxisKeep *k = summed_axis(n, &operand, &axis) ? keeps_of_operand(c->keeps, n, operand) : NULL;
     for (int i = 0; i < n->nin; i++)
         in[i] = copied(c, node_in(n, i));
     if (k && k[axis].keep) {
         Builder b = { c->m, c->g, NULL, n->loc };
-        if (!(in[0] = mk_mul(&b, in[0], mask_along(&b, &node_in(n, 0)->type, axis, &k[axis]))))
+        if (!(in[operand] = mk_mul(&b, in[operand], mask_along(&b, &node_in(n, operand)->type, axis, &k[axis]))))
             return false;
     }
     remember(c, n, node_clone(c->g, NULL, n, in));

@@ -250,6 +250,26 @@ static void test_heads_in_the_batch(void **state)
     check(&c, mk_matmul(B, IN(mk_reshape_to(B, y, 3, flat), weight(&c, "12,8")), (Attr_matmul){ 0 }), "5,2,8", 1, 4);
 }
 
+/* Hidden units of recurrent layers, of both directions together: x [S,B,5] through `directions` of `hidden` units, then a product. */
+static void check_recurrent(void **state, const char *cell, int gates, int directions)
+{
+    static const char *const activation[] = { "Sigmoid", "Tanh", "Tanh" };
+    static const double zero[3];
+    enum { HIDDEN = 6 };
+    Case c = start(state, "3,2,5");
+    int n = gates == 4 ? 3 : 2, width = directions * gates * HIDDEN;
+    Value *wx = project(&c, arena_printf(c.f->a, "5,%d", width));
+    Value *r = weight(&c, arena_printf(c.f->a, "%d,%d,%d", directions, HIDDEN, gates * HIDDEN));
+    Attr_recurrent a = { .cell = cell, .activations = { n, (const char **)(uintptr_t)activation }, .alpha = { n, (double *)(uintptr_t)zero }, .beta = { n, (double *)(uintptr_t)zero } };
+    Value *y = node_out(build_node(B, OP_recurrent, IN(wx, r), &a, gates == 4 ? 3 : 2));
+    y = mk_transpose_perm(B, y, (int64_t[]){ 0, 2, 1, 3 });
+    y = mk_reshape_ints(B, y, 3, (int64_t[]){ 3, 2, directions * HIDDEN });
+    check(&c, mk_matmul(B, IN(y, weight(&c, arena_printf(c.f->a, "%d,4", directions * HIDDEN))), (Attr_matmul){ 0 }), "3,2,5", 1, HIDDEN);
+}
+
+static void test_lstm(void **state) { check_recurrent(state, "lstm", 4, 1); }
+static void test_gru_both_ways(void **state) { check_recurrent(state, "gru", 3, 2); }
+
 /* What nobody may prune is named. */
 static void test_refusals(void **state)
 {
@@ -333,7 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_chain), TEST(test_residual), TEST(test_concat_and_slice), TEST(test_depthwise), TEST(test_grouped_whole), TEST(test_grouped_inner),
         TEST(test_conv_transpose), TEST(test_shuffle), TEST(test_flatten), TEST(test_pad), TEST(test_squeeze_excite), TEST(test_norms),
-        TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_refusals), TEST(test_keep_and_empty), TEST(test_two_steps), TEST(test_blocks),
+        TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_lstm), TEST(test_gru_both_ways), TEST(test_refusals), TEST(test_keep_and_empty), TEST(test_two_steps), TEST(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
