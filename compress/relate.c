@@ -268,7 +268,8 @@ static void choice_make_it(Relations *r, Choice *c, int part)
         fix(r, c->whole, "is split or merged with axes that stay, at", c->node);
 }
 
-/* Those with one possibility first, as they leave less to the others. Then one of the rest, where a part is preferred if there is such. */
+/* Those with one possibility first, as they leave less to the others. Then one of the rest, where a part is preferred if there is such. An axis of one part is
+ * that part, even if it stays: both stay for the same reason. */
 static void choices_make(Relations *r)
 {
     for (bool changed = true; changed;) {
@@ -278,9 +279,11 @@ static void choices_make(Relations *r)
         changed = false;
         for (int i = 0; i < r->nchoice; i++) {
             Choice *c = &r->choice[i];
-            int best = c->made ? -1 : choice_best(r, c, &candidates, &sure);
             if (c->made)
                 continue;
+            int best = choice_best(r, c, &candidates, &sure);
+            if (c->nparts == 1)
+                best = 0, candidates = 1;
             if (candidates <= 1) {
                 choice_make_it(r, c, best);
                 changed = true;
