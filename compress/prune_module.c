@@ -129,7 +129,7 @@ static const char *const measure_names[] = { "multiply-adds", "bytes of weights"
 
 typedef struct Budget {
     Module *m;
-    double limit;                   /* in the unit of the measure */
+    double whole, limit;            /* in the unit of the measure; whole: of the network before any step, where the budget is a fraction of it */
     Measure by;
 } Budget;
 
@@ -187,7 +187,7 @@ static bool measure_of(const PruneOptions *o, Module *m, Measure *by)
 static bool budget_of(const PruneOptions *o, Module *m, Budget *b)
 {
     const char *text = o->macs ? o->macs : o->bytes ? o->bytes : o->latency;
-    double x, whole;
+    double x;
     number(text, &x);
     *b = (Budget){ .m = m };
     if (!measure_of(o, m, &b->by))
@@ -195,9 +195,9 @@ static bool budget_of(const PruneOptions *o, Module *m, Budget *b)
     bool fraction = x <= 1 && !strchr(text, 'm');
     if (b->by == BY_CYCLES && !fraction)
         return diag_error(m->diag, (Loc){ .file = m->file }, "--latency %s: modelled, it is a fraction of what the network takes as it is, such as 0.5: nobody knows the target's clock", text);
-    whole = fraction ? measure_graph(b, m->graph) : 1;
-    b->limit = x * whole;
-    return isfinite(whole);
+    b->whole = fraction ? measure_graph(b, m->graph) : 1;
+    b->limit = x * b->whole;
+    return isfinite(b->whole);
 }
 
 /* ---- one step ---- */
@@ -513,6 +513,11 @@ bool prune_module(Module *m, const PruneOptions *o, const Gammas *gammas, PruneR
     for (; ok && p->step < o->steps; p->step++)
         ok = prune_step(m, p);
     mark_gone(p);
+    if (ok && p->budget.by == BY_CYCLES) {
+        double now = measure_graph(&p->budget, m->graph);
+        report->note = arena_printf(m->arena, "modelled for the target: %.0f cycles before, %.0f after (%.1f %%); the times above are this machine's", p->budget.whole, now,
+                                    100 * now / p->budget.whole);
+    }
     report->after = cost_of_graph(m->graph, NULL);
     samples_close(p->samples);
     return ok;

@@ -49,7 +49,7 @@ expect 2 "is missing" compile -o bad.so --importance l2
 expect 2 "not several" compile -o bad.so --macs 0.5 --sparsity 0.5
 
 # time: of a machine that is not here by a model; narrower is cheaper
-expect 0 "channels stay" "$INGOT" prune "$onnx" -o l.onnx --latency 0.6 --target aarch64
+expect 0 "modelled for the target" "$INGOT" prune "$onnx" -o l.onnx --latency 0.6 --target aarch64
 expect 1 "nobody knows the target's clock" prune -o bad.onnx --latency 2ms --target aarch64
 expect 1 "modelled cycles cannot be met" prune -o bad.onnx --latency 0.001 --modelled
 expect 1 "there are no residual blocks" prune -o bad.onnx --unit blocks --sparsity 0.5
@@ -65,6 +65,52 @@ expect 2 "needs --calibrate" prune -o bad.onnx --sparsity 0.5 --importance activ
 expect 2 "ends in none of" prune -o bad.exe --sparsity 0.5
 expect 1 "no node or tensor named 'nobody'" prune -o bad.onnx --sparsity 0.5 --keep nobody
 expect 1 "there are no attention heads" prune -o bad.onnx --sparsity 0.5 --unit heads
+
+# least squares: what two of eight channels say is all there is, through a transposed convolution; and a linear block goes into its neighbours
+{ printf '\001\007\016\025\034\043\052\061\070\006\015\024\033\042\051\060'; printf '\067\005\014\023\032\041\050\057\066\004\013\022\031\040\047\056'; } | npy '(2, 1, 4, 4)' '|u1' >u.npy
+cat >up.irt <<'END'
+module "m"
+
+graph typed {
+  %0 = input() : f32[1,1,4,4] "x"
+  %1 = constant() {value=f32[8,1,1,1] [1,2,1,0.5,2,1,1.5,1]} : f32[8,1,1,1]
+  %2 = conv(%0, %1) {strides=[1,1], dilations=[1,1], pads=[0,0,0,0], group=1} : f32[1,8,4,4]
+  %3 = relu(%2) : f32[1,8,4,4]
+  %4 = constant() {value=f32[8,1,2,2] [1,2,3,4,-1,2,-3,1,2,2,1,1,5,-4,3,2,1,2,2,1,4,3,2,1,1,1,2,-1,3,1,1,2]} : f32[8,1,2,2]
+  %5 = conv_transpose(%3, %4) {strides=[2,2], dilations=[1,1], pads=[0,0,0,0], output_padding=[0,0], group=1} : f32[1,1,8,8]
+  return(%5) {names=["r"]}
+}
+END
+cat >block.irt <<'END'
+module "m"
+
+graph typed {
+  %0 = input() : f32[1,1,4,4] "x"
+  %1 = constant() {value=f32[2,1,1,1] [1,2]} : f32[2,1,1,1]
+  %2 = conv(%0, %1) {strides=[1,1], dilations=[1,1], pads=[0,0,0,0], group=1} : f32[1,2,4,4]
+  %3 = relu(%2) : f32[1,2,4,4]
+  %4 = constant() {value=f32[2,2,1,1] [1,2,3,1]} : f32[2,2,1,1]
+  %5 = conv(%3, %4) {strides=[1,1], dilations=[1,1], pads=[0,0,0,0], group=1} : f32[1,2,4,4]
+  %6 = add(%3, %5) : f32[1,2,4,4]
+  %7 = relu(%6) : f32[1,2,4,4]
+  %8 = constant() {value=f32[1,2,1,1] [1,-2]} : f32[1,2,1,1]
+  %9 = conv(%7, %8) {strides=[1,1], dilations=[1,1], pads=[0,0,0,0], group=1} : f32[1,1,4,4]
+  return(%9) {names=["r"]}
+}
+END
+# decibels LEAST MOST ARGUMENTS...: how far the pruned results lie from the original's
+decibels() {
+    least=$1 most=$2
+    shift 2
+    expect 0 "" "$INGOT" prune "$@" --calibrate u.npy -q --json d.json
+    sed -n 's/.*"after".*"sqnr_db": \([^,]*\),.*/\1/p' d.json | awk -v a="$least" -v b="$most" '{ n++; ok = $1 >= a && $1 <= b } END { exit !(n == 1 && ok) }' ||
+        complain "not from $least to $most dB: $*"
+}
+decibels 0 20 up.irt -o d.irt --sparsity 0.5 --round 1 --repair none
+decibels 50 200 up.irt -o d.irt --sparsity 0.5 --round 1
+decibels 0 20 block.irt -o d.irt --unit blocks --sparsity 0.9 --repair none
+decibels 50 200 block.irt -o d.irt --unit blocks --sparsity 0.9
+
 cat >none.irt <<'END'
 module "m"
 
