@@ -11,6 +11,7 @@ typedef struct Conv {
     int64_t top, left;              /* pads, where conv_takes_pads; else 0 */
     bool pointwise;                 /* 1x1, stride 1: rows are all pixels */
     bool bytes;                     /* u8 with weights i8 */
+    int bits;                       /* that these take (int8.h) */
 } Conv;
 
 Conv conv_of(const Group *g);

@@ -37,6 +37,7 @@ Conv conv_of(const Group *g)
     }
     k.pointwise = k.kh == 1 && k.kw == 1 && k.sh == 1 && k.sw == 1;
     k.bytes = x->dtype == DT_u8;
+    k.bits = k.bytes ? int8_group_bits(g) : 0;
     return k;
 }
 
@@ -53,7 +54,7 @@ int64_t conv_run(const Conv *k)
 /* Elements of one panel that a run takes. */
 static int64_t packed_run(const Conv *k)
 {
-    return (k->bytes ? int8_padded(conv_run(k)) : conv_run(k)) * CG_LANES;
+    return k->bytes ? int8_run_bytes(k->bits, conv_run(k)) : conv_run(k) * CG_LANES;
 }
 
 /* Runs of one tile: over filter rows, and filter columns where they do not lie side by side. */

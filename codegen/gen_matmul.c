@@ -253,7 +253,7 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     c.run_rows = dim_is_const(m.M) ? m.M->k : 0;
     c.shape = matmul_shape(g, &m);
     c.row_step = group_dim(g, m.K);
-    m.panel = dim_mulk(dims, c.packed && contract_of_bytes(g) ? dim_const(dims, int8_padded(m.K->k)) : m.K, CG_LANES);
+    m.panel = c.packed && contract_of_bytes(g) ? dim_const(dims, int8_run_bytes(int8_group_bits(g), m.K->k)) : dim_mulk(dims, m.K, CG_LANES);
     c.panel_step = c.packed ? group_dim(g, m.panel) : cg_i64(cg, CG_LANES);
     c.k_step = c.packed ? cg_i64(cg, CG_LANES) : group_dim(g, m.N);
     contract_open(&c);

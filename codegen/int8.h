@@ -8,6 +8,9 @@
  *   conv [M, C/g, k...]        -> [group][panel][runs][run rounded up to 4][16], a run as in conv_run
  *   depthwise conv [C, 1, k..] -> [panel of 16 channels][filter rows][columns / 4][16][4]
  *
+ * Weights that all lie in -8..7 take four bits each, but for depthwise filters: 64 bytes hold two steps, the first in the low halves, 8 higher than they are. Runs
+ * are rounded up to 8 then.
+ *
  * Every target gives the same sums: they are exact as long as they fit an i32, and wrap beyond.
  */
 #ifndef INGOT_INT8_H
@@ -15,7 +18,14 @@
 
 #include "conv.h"
 
+/* Bits that a weight takes in the file: 8 or 4. w: i8 constant, or NULL: not known. */
+int int8_bits(const Tensor *w);
+/* The same of what the group multiplies by. */
+int int8_group_bits(const Group *g);
+
 static inline int64_t int8_padded(int64_t k) { return (k + 3) / 4 * 4; }
+/* Of a panel, for k products in a row. */
+static inline int64_t int8_run_bytes(int bits, int64_t k) { return bits == 4 ? (k + 7) / 8 * 4 * CG_LANES : int8_padded(k) * CG_LANES; }
 
 /* ---- dot_int8.c: the instruction ---- */
 

@@ -1,9 +1,9 @@
 /* kernel_key.c -- equal strings mean that one kernel function serves both nodes: same op, attributes, bodies, operand and result types, and the
  * same operands known at compile time (uniform constants become immediates, constant weights are read packed), the same known of what a pool reads,
- * weights of few bits packed alike, rows of the result equally far apart.
+ * weights of few bits packed alike, bytes of as many bits, rows of the result equally far apart.
  */
 #include "concat_part.h"
-#include "gen.h"
+#include "int8.h"
 #include "low_bit_code.h"
 #include "strbuf.h"
 #include "text.h"
@@ -21,7 +21,7 @@ static void add_constant(StrBuf *s, const Value *v)
         memcpy(&bits, t->data, (size_t)(dtype_bytes(t->dtype) < 8 ? dtype_bytes(t->dtype) : 8));
         strbuf_printf(s, "=%llx", (unsigned long long)bits);
     } else {
-        strbuf_add(s, "=const");
+        strbuf_add(s, int8_bits(t) == 4 ? "=const4" : "=const");
     }
 }
 

@@ -8,10 +8,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "column_scale.h"
 #include "gram.h"
 #include "repair.h"
 
-enum { ROUNDS = 20, ROWS = 4096, MOST_INT8 = 127 };
+enum { ROUNDS = 20, ROWS = 8192 };
 
 typedef struct Column {
     const float *h;
@@ -20,6 +21,7 @@ typedef struct Column {
     Tensor *q;
     int64_t first;
     double scale;
+    int bits;
     double *pull;                   /* H e */
 } Column;
 
@@ -37,12 +39,13 @@ static void move(Column *c, int64_t k, double d)
         c->pull[j] += d * (double)c->h[k * c->depth + j];
 }
 
-/* The other of the two neighbours on the grid, if that is better. */
+/* A step towards less error: of 8 bits to the other of the two neighbours on the grid; of 4, whose errors are large, to any number, so that one weight makes up
+ * for others. */
 static bool improve(Column *c, int64_t k)
 {
-    double e = error_at(c, k), d = e > 0 ? -c->scale : c->scale, q = tensor_get_f64(c->q, c->first + k * c->step);
-    bool inside = d > 0 ? q < MOST_INT8 : q > -MOST_INT8;
-    if (!inside || !(fabs(e + d) <= c->scale * 1.0001) || !(2 * d * c->pull[k] + d * d * (double)c->h[k * c->depth + k] < 0))
+    double e = error_at(c, k), q = tensor_get_f64(c->q, c->first + k * c->step), d = (c->bits == 4 ? c->pull[k] : e) > 0 ? -c->scale : c->scale;
+    bool inside = d > 0 ? q < code_most(c->bits) : q > code_least(c->bits), near = c->bits == 4 || fabs(e + d) <= c->scale * 1.0001;
+    if (!inside || !near || !(2 * d * c->pull[k] + d * d * (double)c->h[k * c->depth + k] < 0))
         return false;
     move(c, k, d);
     return true;
@@ -69,7 +72,7 @@ static void round_layer(Arena *a, QdqLayer *l, const Gram *g)
 {
     const Tensor *w = tensor_dense(a, value_constant(l->n->in[1].val));
     int64_t columns = w->dim[l->axis];
-    Column c = { .depth = g->depth, .step = l->axis == 0 ? 1 : columns, .w = w, .q = l->q, .pull = ARENA_ARRAY(a, double, g->depth + 1) };
+    Column c = { .depth = g->depth, .step = l->axis == 0 ? 1 : columns, .w = w, .q = l->q, .bits = l->bits, .pull = ARENA_ARRAY(a, double, g->depth + 1) };
     for (int64_t i = 0; i < columns; i++) {
         c.h = g->h + i / (columns / g->groups) * g->depth * g->depth;
         c.first = l->axis == 0 ? i * g->depth : i;

@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "build.h"
+#include "column_scale.h"
 #include "compile.h"
+#include "conv_pads.h"
 #include "describe.h"
 #include "observe.h"
 #include "pass.h"
@@ -19,7 +21,7 @@
 #include "svg.h"
 #include "tool.h"
 
-enum { MOST_INT8 = 127, SENSITIVITY_SAMPLES = 16 };
+enum { SENSITIVITY_SAMPLES = 16, SMALL_PART = 200 };
 
 typedef struct Quantizer {
     Module *m;
@@ -55,6 +57,11 @@ static bool is_static(const QuantizeOptions *o)
     return !o->dynamic && !o->float16 && !o->bfloat16 && !o->float8;
 }
 
+static int weight_bits(const QuantizeOptions *o)
+{
+    return o->weight_bits ? (int)o->weight_bits : 8;
+}
+
 /* A number, or NAN. */
 static double number(const char *text)
 {
@@ -79,6 +86,10 @@ const char *quantize_misuse(const QuantizeOptions *o)
         return "--calibrate DATA is missing";
     if (!is_static(o) && (o->max_drop || o->min_sqnr || o->picture || o->bias_correction || o->sensitivity))
         return "budgets, sensitivities, pictures and bias correction are for static quantisation";
+    if (weight_bits(o) != 8 && weight_bits(o) != 4)
+        return "--weight-bits must be 8 or 4";
+    if (weight_bits(o) == 4 && (o->per_tensor || !o->samples.path || o->weights.kind))
+        return "--weight-bits 4 needs --calibrate, and excludes --per-tensor and --weights";
     if (o->max_drop && !(number(o->max_drop) >= 0))
         return "--max-drop needs a number of percentage points";
     if (o->min_sqnr && !isfinite(number(o->min_sqnr)))
@@ -105,7 +116,22 @@ static float least_scale(const QdqLayer *l, int64_t column, double x_scale)
     return bias && x_scale > 0 ? (float)(fabs(tensor_get_f64(bias, column)) / x_scale * 0x1p-28) : 0;
 }
 
-/* Symmetric: the largest magnitude becomes 127. */
+/* Symmetric: with 8 bits, the largest magnitude becomes 127. */
+static void choose_scales(const QdqLayer *l, const Tensor *w, bool per_tensor, double x_scale, float *scale)
+{
+    for (int64_t i = 0; i < w->count; i++) {
+        int64_t c = per_tensor ? 0 : column_of(w, l->axis, i);
+        scale[c] = fmaxf(scale[c], fabsf((float)tensor_get_f64(w, i)));
+    }
+    for (int64_t c = 0; c < l->scale->count; c++) {
+        scale[c] = scale[c] > 0x1p-100f ? scale[c] / (float)code_most(l->bits) : 1;
+        if (l->bits == 4)
+            scale[c] = (float)column_scale_best(w, l->axis, c, (double)scale[c], l->bits);
+    }
+    for (int64_t c = 0; c < w->dim[l->axis]; c++)
+        scale[per_tensor ? 0 : c] = fmaxf(scale[per_tensor ? 0 : c], least_scale(l, c, x_scale));
+}
+
 static void round_weight(Module *m, QdqLayer *l, bool per_tensor, double x_scale)
 {
     const Tensor *w = tensor_dense(m->arena, value_constant(l->n->in[1].val));
@@ -113,17 +139,21 @@ static void round_weight(Module *m, QdqLayer *l, bool per_tensor, double x_scale
     l->q = tensor_new(m->arena, DT_i8, w->rank, w->dim);
     l->scale = tensor_new(m->arena, DT_f32, 1, &columns);
     float *scale = (float *)(uintptr_t)l->scale->data;
-    for (int64_t i = 0; i < w->count; i++) {
-        int64_t c = per_tensor ? 0 : column_of(w, l->axis, i);
-        scale[c] = fmaxf(scale[c], fabsf((float)tensor_get_f64(w, i)));
-    }
-    for (int64_t c = 0; c < columns; c++)
-        scale[c] = scale[c] > 0x1p-100f ? scale[c] / MOST_INT8 : 1;
-    for (int64_t c = 0; c < w->dim[l->axis]; c++)
-        scale[per_tensor ? 0 : c] = fmaxf(scale[per_tensor ? 0 : c], least_scale(l, c, x_scale));
-    for (int64_t i = 0; i < w->count; i++) {
-        float s = scale[per_tensor ? 0 : column_of(w, l->axis, i)];
-        tensor_set_f64(l->q, i, fmin(fmax(rint(tensor_get_f64(w, i) / (double)s), -MOST_INT8), MOST_INT8));
+    choose_scales(l, w, per_tensor, x_scale, scale);
+    for (int64_t i = 0; i < w->count; i++)
+        tensor_set_f64(l->q, i, code_round(tensor_get_f64(w, i), (double)scale[per_tensor ? 0 : column_of(w, l->axis, i)], l->bits));
+}
+
+/* Four bits where they are asked for; not where they save next to nothing, nor for filters of one channel, of which nothing is multiplied four at a time. */
+static void choose_bits(Quantizer *q)
+{
+    int64_t all = 0;
+    for (int i = 0; i < q->plan.nlayers; i++)
+        all += value_constant(q->plan.layer[i].n->in[1].val)->count;
+    for (int i = 0; i < q->plan.nlayers; i++) {
+        QdqLayer *l = &q->plan.layer[i];
+        bool small = value_constant(l->n->in[1].val)->count * SMALL_PART < all, flat = l->n->op == OP_conv && conv_is_one_per_channel(l->n);
+        l->bits = weight_bits(q->o) == 4 && !small && !flat ? 4 : 8;
     }
 }
 
@@ -249,7 +279,7 @@ static bool apply(const Quantizer *q, Module *to)
     QdqPlan p;
     qdq_find_layers(to, &p);
     for (int i = 0; i < p.nlayers; i++) {
-        p.layer[i].q = q->plan.layer[i].q, p.layer[i].scale = q->plan.layer[i].scale;
+        p.layer[i].q = q->plan.layer[i].q, p.layer[i].scale = q->plan.layer[i].scale, p.layer[i].bits = q->plan.layer[i].bits;
         p.layer[i].keep = q->kept[i] != NULL;
     }
     qdq_find_points(to, &p);
@@ -345,8 +375,8 @@ static void describe_layer(Quantizer *q, int i, ReportLayer *r)
     const QdqLayer *l = &q->plan.layer[i];
     const QdqPoint none = { .scale = 0 }, *p = is_static(q->o) ? &q->plan.point[l->point] : &none;
     const Tensor *w = value_constant(l->n->in[1].val);
-    int64_t columns = w->dim[l->axis], small = w->count * (q->o->float16 || q->o->bfloat16 ? 2 : 1) + (q->o->float16 || q->o->bfloat16 ? 0 : 4 * columns);
-    *r = (ReportLayer){ .name = qdq_layer_name(q->m, l), .kind = op_name(l->n->op), .decision = q->kept[i] ? q->kept[i] : kind_of(q->o),
+    int64_t columns = w->dim[l->axis], small = l->bits == 4 ? (w->count + 1) / 2 + 4 * columns : w->count * (q->o->float16 || q->o->bfloat16 ? 2 : 1) + (q->o->float16 || q->o->bfloat16 ? 0 : 4 * columns);
+    *r = (ReportLayer){ .name = qdq_layer_name(q->m, l), .kind = op_name(l->n->op), .decision = q->kept[i] ? q->kept[i] : l->bits == 4 ? "int4" : kind_of(q->o),
                         .macs = report_node_macs(q->m, l->n), .parameters = w->count, .bytes_before = 4 * w->count,
                         .bytes_after = q->kept[i] ? 4 * w->count : small, .sqnr = NAN, .sensitivity = NAN, .scale = p->scale, .zero = p->zero,
                         .lo = -p->scale * (double)p->zero, .hi = p->scale * (double)(255 - p->zero) };
@@ -425,6 +455,7 @@ static bool find_places(Quantizer *q)
 
 static void round_weights(Quantizer *q)
 {
+    choose_bits(q);
     for (int i = 0; i < q->plan.nlayers; i++) {
         q->plan.layer[i].keep = q->kept[i] != NULL;
         round_weight(q->m, &q->plan.layer[i], q->o->per_tensor, is_static(q->o) ? q->plan.point[q->plan.layer[i].point].scale : 0);
@@ -434,7 +465,7 @@ static void round_weights(Quantizer *q)
 static bool run_dynamic(Quantizer *q)
 {
     round_weights(q);
-    return (!q->o->adaround || adaround(q->m, &q->plan, q->samples)) && (!q->report || report_layers(q)) && qdq_insert_dynamic(q->m, &q->plan);
+    return (!(q->o->adaround || weight_bits(q->o) == 4) || adaround(q->m, &q->plan, q->samples)) && (!q->report || report_layers(q)) && qdq_insert_dynamic(q->m, &q->plan);
 }
 
 static bool run_static(Quantizer *q)

@@ -16,6 +16,7 @@ typedef struct QuantizeOptions {
     bool float16, bfloat16, float8; /* weights only, in this type; computed in f32 */
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
+    int64_t weight_bits;            /* 8 (or 0), or 4: beside activations of 8 bits; implies adaround */
     TextList keep;                  /* names of layers that stay f32 */
     WeightsOptions weights;         /* weights only */
     WeightRepairOptions weight_repair;      /* with data */
@@ -40,6 +41,7 @@ typedef struct QuantizeOptions {
     { "float8", 0, OPT_FLAG, NULL, "store weights as f8e4m3 with a scale per output channel, compute in f32", &(o).float8 }, \
     { "per-tensor", 0, OPT_FLAG, NULL, "one scale per weight", &(o).per_tensor }, \
     { "per-channel", 0, OPT_FLAG, NULL, "one scale per output channel of a weight (default)", &(o).per_channel }, \
+    { "weight-bits", 0, OPT_INT, "8|4", "bits of a weight that is multiplied by bytes (default 8); 4 implies --adaround, and leaves small layers at 8", &(o).weight_bits }, \
     { "keep", 0, OPT_LIST, "NAME", "leave this layer in f32", &(o).keep }, \
     { "equalize", 0, OPT_FLAG, NULL, "cross-layer equalisation before ranges are chosen", &(o).equalize }, \
     { "bias-correction", 0, OPT_FLAG, NULL, "biases make up for the mean error of rounded weights", &(o).bias_correction }, \

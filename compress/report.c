@@ -37,7 +37,7 @@ static void count_sizes(Module *m, ReportSide *out)
         const Tensor *t = n->op == OP_constant ? value_constant(node_out(n)) : NULL;
         if (t && t->dtype != DT_str) {
             out->parameters += t->count;
-            out->weight_bytes += (int64_t)tensor_bytes(t);
+            out->weight_bytes += (t->splat ? 1 : t->count) * dtype_table[t->dtype].bits / 8;
         }
         out->macs += report_node_macs(m, n);
     }

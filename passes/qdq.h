@@ -24,7 +24,8 @@ typedef struct QdqLayer {
     int axis;                       /* of the weight, that the columns run along: 0 of a conv, 1 of a matmul */
     int point;                      /* of operand 0 */
     bool keep;                      /* stays f32 */
-    Tensor *q, *scale;              /* i8 weight; f32 [columns] or [1] */
+    int bits;                       /* of a weight: 8 or 4 */
+    Tensor *q, *scale;              /* i8 weight, of 4 bits within -8..7; f32 [columns] or [1] */
     Tensor *shift;                  /* f32 [columns], added to the result; NULL: none */
 } QdqLayer;
 

@@ -46,6 +46,14 @@ static bool insert_point(Module *m, const QdqPoint *p)
 
 /* ---- layers ---- */
 
+static const Tensor *as_i4(Module *m, const Tensor *w)
+{
+    Tensor *t = tensor_new(m->arena, DT_i4, w->rank, w->dim);
+    for (int64_t i = 0; i < w->count; i++)
+        tensor_set_f64(t, i, tensor_get_f64(w, i));
+    return t;
+}
+
 Value *qdq_weight(Builder *b, const QdqLayer *l)
 {
     const Tensor *w = l->q;
@@ -59,7 +67,7 @@ Value *qdq_weight(Builder *b, const QdqLayer *l)
         scale = mk_tensor(b, t);
     } else if (l->scale->count == 1)
         scale = mk_scalar(b, DT_f32, tensor_get_f64(l->scale, 0));
-    return mk_mul(b, mk_cast_to(b, mk_tensor(b, w), DT_f32), scale);
+    return mk_mul(b, mk_cast_to(b, mk_tensor(b, l->bits == 4 ? as_i4(b->m, w) : w), DT_f32), scale);
 }
 
 static double shift_of(const QdqLayer *l, int64_t column)

@@ -42,6 +42,35 @@ static bool constant_parts(Module *m, Parts *p)
     return ok;
 }
 
+static bool fits_byte(DType t)
+{
+    return is_byte(t) || t == DT_i4 || t == DT_u4;
+}
+
+/* mul(sub(cast(w), zero), scale); a sum of integers has no scale. */
+static Parts parts_of_arithmetic(const Node *n)
+{
+    Parts p = { 0 };
+    if (n->op == OP_mul && node_out(n)->type.dtype == DT_f32) {
+        p.scale = n->in[1].val;
+        n = n->in[0].val->def;
+    }
+    if (n->op == OP_sub) {
+        p.zero = n->in[1].val;
+        n = n->in[0].val->def;
+    }
+    p.w = n->op == OP_cast && fits_byte(n->in[0].val->type.dtype) ? n->in[0].val : NULL;
+    return p;
+}
+
+/* Codes with one scale per column. */
+static Parts parts_of_codes(const Node *n)
+{
+    const Attr_dequantize_blocks *a = NODE_ATTR(n, dequantize_blocks);
+    bool plain = !a->block && !a->levels.n && fits_byte(n->in[0].val->type.dtype);
+    return plain ? (Parts){ n->in[0].val, node_in(n, 2), n->in[1].val } : (Parts){ 0 };
+}
+
 static bool find_parts(Module *m, Builder *b, Value *v, Parts *p)
 {
     const Node *n = v->def;
@@ -51,16 +80,7 @@ static bool find_parts(Module *m, Builder *b, Value *v, Parts *p)
         p->w = turned(m, b, p->w, n), p->zero = turned(m, b, p->zero, n), p->scale = turned(m, b, p->scale, n);
         return p->w != NULL;
     }
-    *p = (Parts){ 0 };
-    if (n->op == OP_mul && v->type.dtype == DT_f32) {
-        p->scale = n->in[1].val;
-        n = n->in[0].val->def;
-    }
-    if (n->op == OP_sub) {
-        p->zero = n->in[1].val;
-        n = n->in[0].val->def;
-    }
-    p->w = n->op == OP_cast && is_byte(n->in[0].val->type.dtype) ? n->in[0].val : NULL;
+    *p = n->op == OP_dequantize_blocks ? parts_of_codes(n) : parts_of_arithmetic(n);
     return p->w && (v->type.dtype == DT_i32 || p->scale) && same_shape(&p->w->type, &v->type) && constant_parts(m, p);
 }
 

@@ -38,6 +38,7 @@ static const Layer layer[] = {
 typedef struct Draw {
     Fix *f;
     uint32_t seed;
+    bool narrow;                    /* weights of four bits */
 } Draw;
 
 static int pick(Draw *d, int n)
@@ -48,7 +49,7 @@ static int pick(Draw *d, int n)
 
 static Tensor *random_tensor(Draw *d, DType t, int rank, const int64_t *dim)
 {
-    int least = t == DT_u8 ? 0 : t == DT_i8 ? -128 : -100000, most = t == DT_u8 ? 255 : t == DT_i8 ? 127 : 100000;
+    int least = t == DT_u8 ? 0 : t == DT_i8 ? d->narrow ? -8 : -128 : -100000, most = t == DT_u8 ? 255 : t == DT_i8 ? d->narrow ? 7 : 127 : 100000;
     Tensor *r = tensor_new(d->f->a, t, rank, dim);
     for (int64_t i = 0; i < r->count; i++)
         tensor_set_f64(r, i, pick(d, 3) ? least + pick(d, most - least + 1) : pick(d, 2) ? least : most);
@@ -75,10 +76,10 @@ static Value *conv_of_layer(Draw *d, Value *x, const Layer *l)
 }
 
 /* Returns the sums, and the sums scaled per channel and stored as u8; gives the input. */
-static const Tensor *build_layer(Fix *f, const Layer *l)
+static const Tensor *build_layer(Fix *f, const Layer *l, bool narrow)
 {
     Builder *b = &f->b;
-    Draw d = { f, (uint32_t)(l - layer) + 1 };
+    Draw d = { f, (uint32_t)(l - layer) + 1, narrow };
     int64_t image[] = { 2, l->h, l->w, l->c }, first[] = { 2, l->c, l->h, l->w }, matrix[] = { l->w, l->h, l->c };
     int rank = l->kh ? 4 : 3;
     const Tensor *x = random_tensor(&d, DT_u8, rank, !l->kh ? matrix : l->plain ? first : image);
@@ -97,13 +98,19 @@ static const Tensor *build_layer(Fix *f, const Layer *l)
 
 static void check_layer(Fix *f, size_t i, const char *cpu)
 {
-    const Tensor *x = build_layer(f, &layer[i]);
+    const Tensor *x = build_layer(f, &layer[i], false);
+    compiled_check(f, &(Compiled){ .what = layer[i].name, .cpu = cpu }, 1, &x);
+}
+
+static void check_narrow_layer(Fix *f, size_t i, const char *cpu)
+{
+    const Tensor *x = build_layer(f, &layer[i], true);
     compiled_check(f, &(Compiled){ .what = layer[i].name, .cpu = cpu }, 1, &x);
 }
 
 static void check_without_optimisation(Fix *f, size_t i, const char *cpu)
 {
-    const Tensor *x = build_layer(f, &layer[i]);
+    const Tensor *x = build_layer(f, &layer[i], false);
     compiled_check(f, &(Compiled){ .what = layer[i].name, .cpu = cpu, .unoptimised = true }, 1, &x);
 }
 
@@ -114,6 +121,7 @@ static const char *const dot_cpu[] = { NULL, "" };
 #endif
 
 static void sums_are_exact_on_every_cpu(void **state) { (void)state; COMPILED_EACH(dot_cpu, layer, check_layer); }
+static void weights_of_four_bits_give_exact_sums(void **state) { (void)state; COMPILED_EACH(dot_cpu, layer, check_narrow_layer); }
 static void sums_are_exact_without_optimisation(void **state) { (void)state; COMPILED_EACH(compiled_here, layer, check_without_optimisation); }
 
 /* ---- functions from byte to byte ---- */
@@ -122,7 +130,7 @@ static void sums_are_exact_without_optimisation(void **state) { (void)state; COM
 static void check_silu(Fix *f, size_t i, const char *cpu)
 {
     Builder *b = &f->b;
-    Draw d = { f, 7 + (uint32_t)i };
+    Draw d = { f, 7 + (uint32_t)i, false };
     const Tensor *x = random_tensor(&d, DT_u8, 2, (int64_t[]){ 3, 100 });
     Value *v = mk_input(b, IN_NONE, (Attr_input){ .index = 0 });
     v->type = type_of_ints(b->m, DT_u8, 2, x->dim);
@@ -141,7 +149,7 @@ static void functions_of_bytes_are_looked_up(void **state) { (void)state; compil
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(sums_are_exact_on_every_cpu), cmocka_unit_test(functions_of_bytes_are_looked_up),
-                                        cmocka_unit_test(sums_are_exact_without_optimisation) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(sums_are_exact_on_every_cpu), cmocka_unit_test(weights_of_four_bits_give_exact_sums),
+                                        cmocka_unit_test(functions_of_bytes_are_looked_up), cmocka_unit_test(sums_are_exact_without_optimisation) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -280,6 +280,35 @@ static void test_equalize(void **state)
     unlink(o.samples.path);
 }
 
+/* Weights of four bits beside bytes: i4 constants within their range, and an error that fits them; a wrong number of bits is refused. */
+static void test_four_bits(void **state)
+{
+    (void)state;
+    Net k = make_net();
+    Report r = { .arena = k.a };
+    QuantizeOptions o = QUANTIZE_DEFAULT;
+    o.samples.path = write_samples();
+    o.weight_bits = 3;
+    assert_non_null(quantize_misuse(&o));
+    o.weight_bits = 4;
+    o.per_tensor = true;
+    assert_non_null(strstr(quantize_misuse(&o), "--per-tensor"));
+    o.per_tensor = false;
+    assert_null(quantize_misuse(&o));
+    assert_true(quantize_prepare(k.m) && quantize_module(k.m, &o, &r));
+    int narrow = 0;
+    FOR_EACH_NODE(n, k.m->graph)
+        narrow += n->op == OP_constant && node_out(n)->type.dtype == DT_i4;
+    assert_int_equal(narrow, 3);
+    assert_string_equal(r.layer[0].decision, "int4");
+    assert_int_equal(r.layer[0].bytes_after, C * 3 * 9 / 2 + 4 * C);
+    double sqnr = distance_sqnr(&r.after.score.distance);
+    assert_true(sqnr > 15 && sqnr < 40);
+    assert_true(r.after.weight_bytes * 4 < r.before.weight_bytes);
+    arena_free(k.a);
+    unlink(o.samples.path);
+}
+
 /* A dead channel, all of it in the bias, which must not be too many steps of a tiny scale. */
 static void test_dead_channel(void **state)
 {
@@ -349,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_without_samples),
         cmocka_unit_test(test_dead_channel),
+        cmocka_unit_test(test_four_bits),
         cmocka_unit_test(test_repair),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_equalize),
