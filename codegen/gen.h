@@ -202,6 +202,13 @@ enum { MAX_TILE = 32, CERTAIN_ROWS = 9 };
 /* Rows x panels that fill the register file without spilling, as the model's choices or a cost model say. rows, cols: how many there are, 0 if unknown. */
 TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols);
 
+/* Sums that are not complete yet: what a tile begins with and where it leaves them, if k is taken in several blocks. [row][the tile's columns]. */
+typedef struct Partial {
+    Elements sums;
+    LLVMValueRef row;               /* the first, of the whole result */
+    LLVMValueRef first, last;       /* i1: nothing is there yet; the sums are complete after this */
+} Partial;
+
 /* A matrix product seen as rows x columns of a contiguous result: conv, matmul. */
 typedef struct Tile Tile;
 typedef struct Contract {
@@ -220,6 +227,7 @@ typedef struct Contract {
     bool merged;                    /* space is [rows, cols] or their product; else indices are full */
     void (*sum)(struct Contract *c, Tile *t);    /* emits the runs of one tile by tile_accumulate */
     void (*store)(struct Contract *c, const Tile *t);    /* what becomes of the sums; NULL: epilogue, and into the result */
+    const Partial *partial;         /* NULL: a tile's sum is complete at once */
     void *ctx;
 } Contract;
 

@@ -1,8 +1,7 @@
 /* gen_conv.c -- convolution, channels last, as tiles of (output pixels of one row) x (output channels).
  *
  * The input pixels under a filter row lie side by side in memory, so the sum over (kw, c) is one run of KW*C elements against packed weights; a tile
- * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. A unit of work is (group, band of lines, panels,
- * line, block of pixels). Winograd's method and depthwise convolution have files of their own. Everything else (pads, channels
+ * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Winograd's method and depthwise convolution have files of their own. Everything else (pads, channels
  * first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
 #include "int8.h"
@@ -113,25 +112,23 @@ static void conv_columns(Contract *c, const Conv *k, Tile at, LLVMValueRef col, 
     contract_block(c, at, row_end);
 }
 
-/* Where a tile of this unit starts. part: group, band, panel group, line of the band, block of pixels. */
-static Tile conv_tile(Contract *c, const Conv *k, const LLVMValueRef *part, LLVMValueRef line, LLVMValueRef col, Dim run)
+/* Where a tile starts. block: of pixels of the line, or of all; panel: of the group. */
+static Tile conv_tile(Contract *c, const Conv *k, LLVMValueRef group, LLVMValueRef line, LLVMValueRef block, LLVMValueRef panel, Dim run)
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
     int64_t panels = (k->cout + CG_LANES - 1) / CG_LANES;
-    LLVMValueRef block = k->pointwise ? line : part[4], at_line[2];
+    LLVMValueRef at_line[2];
     Tile at = { .row = LLVMBuildMul(cg->b, block, cg_i64(cg, c->shape.rows), "") };
-    LLVMValueRef first_col = LLVMBuildMul(cg->b, part[0], cg_i64(cg, k->cout), "");
-    if (k->pointwise)
-        line = cg_i64(cg, 0);
+    LLVMValueRef first_col = LLVMBuildMul(cg->b, group, cg_i64(cg, k->cout), "");
     split_index(g, line, 2, (Dim[]){ k->n, k->oh }, at_line);
     at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, line, group_dim(g, run), ""), at.row, "");
-    at.col = LLVMBuildAdd(cg->b, first_col, col, "");
-    LLVMValueRef first = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], cg_i64(cg, panels), ""), LLVMBuildMul(cg->b, part[2], cg_i64(cg, c->shape.panels), ""), "");
+    at.col = LLVMBuildAdd(cg->b, first_col, LLVMBuildMul(cg->b, panel, cg_i64(cg, CG_LANES), ""), "");
+    LLVMValueRef first = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, group, cg_i64(cg, panels), ""), panel, "");
     at.b_start = LLVMBuildNSWMul(cg->b, first, c->panel_step, "");
     LLVMValueRef in_line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, at_line[0], group_dim(g, k->h), ""), LLVMBuildMul(cg->b, at_line[1], cg_i64(cg, k->sh), ""), "");
     LLVMValueRef pixels = LLVMBuildNSWMul(cg->b, in_line, group_dim(g, k->w), "");
-    at.a_start = LLVMBuildAdd(cg->b, LLVMBuildNSWMul(cg->b, pixels, group_dim(g, k->c), ""), LLVMBuildMul(cg->b, part[0], cg_i64(cg, k->cin), ""), "");
+    at.a_start = LLVMBuildAdd(cg->b, LLVMBuildNSWMul(cg->b, pixels, group_dim(g, k->c), ""), LLVMBuildMul(cg->b, group, cg_i64(cg, k->cin), ""), "");
     return at;
 }
 
@@ -149,56 +146,112 @@ static Dim band_lines(Codegen *cg, const Conv *k, Dim lines)
     return dim_const(cg->m->dims, (lines->k + bands - 1) / bands);
 }
 
-static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
+/* ---- weights of few bits ---- */
+
+typedef struct ConvMany { Conv k; Dim run, blocks; } ConvMany;
+
+/* A line, and a block of its pixels; of a pointwise convolution, one of all pixels. */
+static void split_tile(const LowBitMany *m, LLVMValueRef number, LLVMValueRef *line, LLVMValueRef *block)
 {
+    const ConvMany *s = m->ctx;
+    LLVMBuilderRef b = m->c->g->cg->b;
+    LLVMValueRef blocks = group_dim(m->c->g, s->blocks);
+    *line = s->k.pointwise ? cg_i64(m->c->g->cg, 0) : LLVMBuildUDiv(b, number, blocks, "");
+    *block = s->k.pointwise ? number : LLVMBuildURem(b, number, blocks, "");
+}
+
+static void many_tile(const LowBitMany *m, LLVMValueRef group, LLVMValueRef number, LLVMValueRef panel)
+{
+    const ConvMany *s = m->ctx;
+    Codegen *cg = m->c->g->cg;
+    LLVMValueRef line, block;
+    split_tile(m, number, &line, &block);
+    Tile at = conv_tile(m->c, &s->k, group, line, block, panel, s->run);
+    at.b_start = cg_i64(cg, 0);
+    conv_columns(m->c, &s->k, at, LLVMBuildMul(cg->b, panel, cg_i64(cg, CG_LANES), ""), group_dim(m->c->g, s->run));
+}
+
+static LLVMValueRef many_first_row(const LowBitMany *m, LLVMValueRef number)
+{
+    const ConvMany *s = m->ctx;
+    LLVMValueRef line, block;
+    split_tile(m, number, &line, &block);
+    return conv_tile(m->c, &s->k, cg_i64(m->c->g->cg, 0), line, block, cg_i64(m->c->g->cg, 0), s->run).flat_row;
+}
+
+static LLVMValueRef many_tap_start(const LowBitMany *m, LLVMValueRef tap)
+{
+    const ConvMany *s = m->ctx;
+    Group *g = m->c->g;
+    LLVMBuilderRef b = g->cg->b;
+    LLVMValueRef y = LLVMBuildUDiv(b, tap, cg_i64(g->cg, s->k.kw), ""), x = LLVMBuildURem(b, tap, cg_i64(g->cg, s->k.kw), "");
+    LLVMValueRef row = LLVMBuildNSWMul(b, LLVMBuildNSWMul(b, y, cg_i64(g->cg, s->k.dh), ""), group_dim(g, s->k.w), "");
+    LLVMValueRef pixel = LLVMBuildNSWAdd(b, row, LLVMBuildNSWMul(b, x, cg_i64(g->cg, s->k.dw), ""), "");
+    return LLVMBuildNSWMul(b, pixel, group_dim(g, s->k.c), "");
+}
+
+static Work conv_many(Contract *c, const Conv *k, Dim lines, Dim blocks, Dim run, LLVMValueRef begin, LLVMValueRef end)
+{
+    ConvMany s = { *k, run, blocks };
+    LowBitMany m = { .c = c, .ctx = &s, .row_taps = rows_are_whole(k) ? k->kw : 1, .tiles = k->pointwise ? lines : dim_mul(c->g->cg->m->dims, lines, blocks),
+                     .tile = many_tile, .first_row = many_first_row, .tap_start = many_tap_start };
+    return low_bit_many(&m, begin, end);
+}
+
+/* ---- units ---- */
+
+/* Units are (group, band of lines, set of panels, line of the band, block of pixels). */
+static Work conv_units(Contract *c, const Conv *k, Dim lines, Dim blocks, Dim run, LLVMValueRef begin, LLVMValueRef end)
+{
+    Group *g = c->g;
     Codegen *cg = g->cg;
     DimTable *dims = cg->m->dims;
-    Conv k = conv_of(g);
-    Dim one = dim_const(dims, 1), pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow));
-    Dim run = k.pointwise ? pixels : k.ow;
-    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .packed = true,
-                   .b = g->weights ? (Elements){ low_bit_data(g), DT_u8 } : operand_elements(g, group_operand(g, node_in(g->anchor, 1))),
-                   .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
-    c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
-    c.run_rows = dim_is_const(run) ? run->k : 0;
-    c.shape = tile_choose(g, contract_type(g), c.run_rows, g->weights && k.cout > LOW_BIT_PANELS * CG_LANES ? LOW_BIT_PANELS * CG_LANES : k.cout);
-    c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
-    c.panel_step = cg_i64(cg, k.kh * (rows_are_whole(&k) ? 1 : k.kw) * packed_run(&k));
-    c.k_step = cg_i64(cg, CG_LANES);
-    contract_open(&c);
-    int64_t step = c.shape.panels * CG_LANES;
-    Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows));
-    Dim lines = k.pointwise ? blocks : dim_mul(dims, k.n, k.oh), band = band_lines(cg, &k, lines);
-    Dim bands = band == lines ? one : dim_ceil_div(dims, lines, band);
-    Dim parts[5] = { dim_const(dims, k.groups), bands, dim_const(dims, (k.cout + step - 1) / step), band, k.pointwise ? one : blocks };
-    Dim row_tiles = dim_mul(dims, band, parts[4]);
-    c.panel_rows = k.kh * k.kw * k.cin;
-    c.row_tiles = dim_is_const(row_tiles) ? row_tiles->k : 0;
-    work->units = one;
+    int64_t step = c->shape.panels * CG_LANES;
+    Dim one = dim_const(dims, 1), band = band_lines(cg, k, lines), bands = band == lines ? one : dim_ceil_div(dims, lines, band);
+    Dim parts[5] = { dim_const(dims, k->groups), bands, dim_const(dims, (k->cout + step - 1) / step), band, k->pointwise ? one : blocks };
+    Dim row_tiles = dim_mul(dims, band, parts[4]), units = one;
+    c->panel_rows = k->kh * k->kw * k->cin;
+    c->row_tiles = dim_is_const(row_tiles) ? row_tiles->k : 0;
     for (int i = 0; i < 5; i++)
-        work->units = dim_mul(dims, work->units, parts[i]);
-    work->cost = dim_const(dims, k.kh * k.kw * k.cin * c.shape.rows * c.shape.panels);
-    LLVMValueRef part[5], panels = cg_i64(cg, (k.cout + CG_LANES - 1) / CG_LANES);
-    LowBitCache unpacked = low_bit_cache_open(g, &c);
+        units = dim_mul(dims, units, parts[i]);
+    LLVMValueRef part[5];
     Loop l = loop_begin(cg, begin, end, 1, "unit");
     split_index(g, l.index, 5, parts, part);
-    LLVMValueRef col = LLVMBuildMul(cg->b, part[2], cg_i64(cg, step), "");
+    LLVMValueRef panel = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c->shape.panels), "");
     LLVMValueRef line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[1], group_dim(g, band), ""), part[3], "");
-    Tile at = conv_tile(&c, &k, part, line, col, run);
-    LLVMValueRef panel = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c.shape.panels), "");
-    low_bit_cache_fill(g, &unpacked, &at, LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], panels, ""), panel, ""), LLVMBuildSub(cg->b, panels, panel, ""));
+    Tile at = k->pointwise ? conv_tile(c, k, part[0], cg_i64(cg, 0), line, panel, run) : conv_tile(c, k, part[0], line, part[4], panel, run);
     at.number = linear_offset(g, 2, parts + 3, part + 3);
     bool rest = band != lines && lines->k % band->k;        /* the last band has fewer lines */
     Branch b = { NULL, NULL };
     if (rest)
         b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLT, line, group_dim(g, lines), ""));
-    conv_columns(&c, &k, at, col, group_dim(g, run));
+    conv_columns(c, k, at, LLVMBuildMul(cg->b, panel, cg_i64(cg, CG_LANES), ""), group_dim(g, run));
     if (rest) {
         branch_else(cg, &b);
         branch_end(cg, &b);
     }
     loop_end(cg, &l);
-    low_bit_cache_close(g, &unpacked);
+    return (Work){ units, dim_const(dims, k->kh * k->kw * k->cin * c->shape.rows * c->shape.panels) };
+}
+
+static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
+{
+    Codegen *cg = g->cg;
+    DimTable *dims = cg->m->dims;
+    Conv k = conv_of(g);
+    Dim pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow)), run = k.pointwise ? pixels : k.ow;
+    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .packed = true, .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
+    if (!g->weights)
+        c.b = operand_elements(g, group_operand(g, node_in(g->anchor, 1)));
+    c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
+    c.run_rows = dim_is_const(run) ? run->k : 0;
+    c.shape = low_bit_shape(g, tile_choose(g, contract_type(g), c.run_rows, k.cout));
+    c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
+    c.panel_step = cg_i64(cg, k.kh * (rows_are_whole(&k) ? 1 : k.kw) * packed_run(&k));
+    c.k_step = cg_i64(cg, CG_LANES);
+    contract_open(&c);
+    Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows)), lines = k.pointwise ? blocks : dim_mul(dims, k.n, k.oh);
+    *work = (g->weights ? conv_many : conv_units)(&c, &k, lines, blocks, run, begin, end);
     g->space = NULL;
 }
 

@@ -156,16 +156,16 @@ static bool known_few(const Group *g)
 static TileShape matmul_shape(const Group *g, const Matmul *m)
 {
     int64_t rows = dim_is_const(m->M) ? m->M->k : 0, cols = dim_is_const(m->N) ? m->N->k : 0;
-    int64_t most = (known_few(g) && rows == 1 ? 4 : LOW_BIT_PANELS) * CG_LANES;
-    TileShape s = tile_choose(g, contract_type(g), rows, g->weights && cols > most ? most : cols);
-    if (known_few(g) && rows <= LOW_BIT_DIRECT_ZEROS)
+    TileShape s = low_bit_shape(g, tile_choose(g, contract_type(g), rows, cols));
+    if (known_few(g) && rows <= LOW_BIT_DIRECT_ZEROS) {
+        int64_t most = (rows == 1 ? 4 : 2) * CG_LANES;
         s = (TileShape){ (int)rows, (int)((cols < most ? cols + CG_LANES - 1 : most) / CG_LANES) };
+    }
     return s;
 }
 
 /* Where the units are: rows innermost. */
-static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, const LowBitCache *unpacked,
-                         const Packing *packing)
+static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, const Packing *packing)
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
@@ -181,8 +181,6 @@ static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMV
     LLVMValueRef first = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c->shape.panels), "");
     at.b_start = packing ? packed_start(c, m, packing, part[0], part[1], parts[1], matrix)
                          : LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
-    if (unpacked)
-        low_bit_cache_fill(g, unpacked, &at, first, LLVMBuildSub(cg->b, group_dim(g, panels), first, ""));
     at.number = part[2];
     at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, m->M), ""), at.row, "");
     matmul_columns(c, m, at, group_dim(g, m->M));
@@ -195,7 +193,7 @@ static int direct_rows(const Contract *c)
     return c->shape.rows < most ? c->shape.rows : most;
 }
 
-/* Straight from packed codes. */
+/* Straight from packed codes: low_bit_code.h. */
 static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
 {
     Codegen *cg = few.g->cg;
@@ -203,30 +201,50 @@ static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMVa
     few.panel_step = cg_i64(cg, low_bit_of(few.g)->panel_bytes);
     few.shape.rows = direct_rows(&few);
     few.sum = low_bit_sum;
-    matmul_units(&few, m, begin, end, parts, NULL, NULL);
+    matmul_units(&few, m, begin, end, parts, NULL);
 }
 
-static void matmul_many(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+/* ---- weights of few bits ---- */
+
+static void many_tile(const LowBitMany *many, LLVMValueRef group, LLVMValueRef number, LLVMValueRef panel)
 {
-    LowBitCache unpacked = low_bit_cache_open(c.g, &c);
-    matmul_units(&c, m, begin, end, parts, &unpacked, NULL);
-    low_bit_cache_close(c.g, &unpacked);
+    Contract *c = many->c;
+    Codegen *cg = c->g->cg;
+    const Matmul *m = many->ctx;
+    LLVMValueRef zero = cg_i64(cg, 0), row = LLVMBuildMul(cg->b, number, cg_i64(cg, c->shape.rows), "");
+    Tile at = { .row = row, .flat_row = row, .col = LLVMBuildMul(cg->b, panel, cg_i64(cg, CG_LANES), ""), .a_start = zero, .b_start = zero };
+    matmul_columns(c, m, at, group_dim(c->g, m->M));
+    (void)group;                    /* there is one */
 }
 
-/* Where only the run knows the number of rows, both ways. */
-static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+static LLVMValueRef many_first_row(const LowBitMany *many, LLVMValueRef number)
+{
+    Codegen *cg = many->c->g->cg;
+    return LLVMBuildMul(cg->b, number, cg_i64(cg, many->c->shape.rows), "");
+}
+
+static Work matmul_many(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end)
+{
+    DimTable *dims = c.g->cg->m->dims;
+    LowBitMany many = { .c = &c, .ctx = m, .row_taps = 1, .tiles = dim_ceil_div(dims, m->M, dim_const(dims, c.shape.rows)), .tile = many_tile,
+                        .first_row = many_first_row };
+    return low_bit_many(&many, begin, end);
+}
+
+/* Where only the run knows the number of rows, both ways: of few rows, units are the same, a set of panels each. */
+static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, Work *work)
 {
     Codegen *cg = c->g->cg;
     int few = direct_rows(c);
     if (known_few(c->g)) {
         matmul_few(*c, m, begin, end, parts);
     } else if (c->run_rows) {
-        matmul_many(*c, m, begin, end, parts);
+        *work = matmul_many(*c, m, begin, end);
     } else {
         Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLE, group_dim(c->g, m->M), cg_i64(cg, few), ""));
         matmul_few(*c, m, begin, end, parts);
         branch_else(cg, &b);
-        matmul_many(*c, m, begin, end, parts);
+        *work = matmul_many(*c, m, begin, end);
         branch_end(cg, &b);
     }
 }
@@ -234,7 +252,7 @@ static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begi
 static void matmul_packing(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
 {
     Packing packing = packing_open(&c, m);
-    matmul_units(&c, m, begin, end, parts, NULL, &packing);
+    matmul_units(&c, m, begin, end, parts, &packing);
     slot_release(c.g, packing.slot);
 }
 
@@ -263,11 +281,11 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     c.row_tiles = dim_is_const(blocks) ? blocks->k : 0;
     Dim parts[3] = { m.batch, groups, blocks };
     if (g->weights)
-        matmul_low_bit(&c, &m, begin, end, parts);
+        matmul_low_bit(&c, &m, begin, end, parts, work);
     else if (NODE_ATTR(g->anchor, matmul)->pack && !c.packed && c.shape.panels <= PACK_PANELS)
         matmul_packing(c, &m, begin, end, parts);
     else
-        matmul_units(&c, &m, begin, end, parts, NULL, NULL);
+        matmul_units(&c, &m, begin, end, parts, NULL);
     g->space = NULL;
     return true;
 }

@@ -11,8 +11,10 @@
  * So one load gives 16 or 8 steps of k, a shift and one more instruction 16 numbers of a step: with AVX-512 a permutation that finds them in a table (of any
  * levels, with the zero point that all share taken away), else a mask and a conversion.
  *
- * Few rows are multiplied straight from that: sum(x * code) over a block, times the scale once. For more, the numbers of LOW_BIT_PANELS panels are
- * written to scratch, from where the tile of f32 reads them.
+ * Codes are read 64 bytes at a time, such a step is whole, even if the block has fewer codes.
+ *
+ * Few rows are multiplied straight from that: sum(x * code) over a block, times the scale once. For more, the numbers of a few panels and some hundred k
+ * are written to scratch, which stays in the second-level cache while the tiles of f32 pass over it (gen_low_bit.c).
  */
 #ifndef INGOT_LOW_BIT_CODE_H
 #define INGOT_LOW_BIT_CODE_H
@@ -37,6 +39,21 @@ typedef struct LowBit {
     int64_t header_bytes, block_bytes, tap_bytes, panel_bytes;
 } LowBit;
 
+enum { LOW_BIT_STEP = 64 };         /* bytes */
+
+/* k that one step holds. */
+static inline int low_bit_per_step(const LowBit *w)
+{
+    return LOW_BIT_STEP * 8 / (w->bits * CG_LANES);
+}
+
+/* k that are unpacked at once: whole steps, enough to keep all units busy. The codes of a block fill a multiple. */
+static inline int low_bit_once(const LowBit *w)
+{
+    int per = low_bit_per_step(w);
+    return per < 8 ? 8 : per;
+}
+
 /* Of a group with weights. In the arena. */
 const LowBit *low_bit_of(const Group *g);
 /* The operand that is read packed, the codes; *offset: its place among the weights. */
@@ -47,16 +64,35 @@ LLVMValueRef low_bit_data(const Group *g);                          /* address o
 
 /* Contract.sum of a tile that reads the packed weights of a matrix: b.ptr is that address, b.type u8, panel_step and b_start in bytes. */
 void low_bit_sum(Contract *c, Tile *t);
-/* Panels unpacked to scratch, where the units behind this one find them. */
-typedef struct LowBitCache {
-    const LowBit *w;                /* NULL: the weights are numbers in memory already, nothing here does anything */
-    LLVMValueRef slot, at, have;    /* claimed; address of its memory; variable: the first panel that is there */
-} LowBitCache;
-LowBitCache low_bit_cache_open(Group *g, Contract *c);              /* c reads its weights from there */
-void low_bit_cache_fill(Group *g, const LowBitCache *u, Tile *at, LLVMValueRef first, LLVMValueRef left);   /* at: begins in the first panel */
-void low_bit_cache_close(Group *g, const LowBitCache *u);
-/* Write panels [first, first + LOW_BIT_PANELS), as far as they are there, as f32 to `to`: [panel][tap][k][16]. first: of all groups; left (i64): how many
- * there are from first on. */
-void low_bit_unpack(Group *g, const LowBit *w, LLVMValueRef first, LLVMValueRef left, LLVMValueRef to);
+/* Codes of one tap, k [k0, k1), of several panels. */
+typedef struct LowBitPiece {
+    int panels;                     /* at most LOW_BIT_PANELS */
+    LLVMValueRef tap;               /* address of the tap in the first panel */
+    LLVMValueRef k0, k1;            /* k0 is the start of a block of scales or, if all those of the tap start at multiples of 16, such a multiple itself */
+    LLVMValueRef to;                /* where the first panel's numbers go: [k][16] */
+    int64_t to_panel;               /* bytes from there to the next panel's */
+    LLVMValueRef ahead;             /* what lies so many bytes further is asked for */
+    Tile *t;                        /* adds them times x to its sums, on the way; NULL: none */
+    LLVMValueRef a, b;              /* elements of x before the tap's k = 0, of scratch before `to`: see tile_accumulate */
+} LowBitPiece;
+/* Write them as f32; up to low_bit_once - 1 k more are written. */
+void low_bit_unpack(Codegen *cg, const LowBit *w, const LowBitPiece *piece);
+
+/* ---- products of many rows (gen_low_bit.c) ---- */
+
+typedef struct LowBitMany LowBitMany;
+struct LowBitMany {
+    Contract *c;                    /* a, shape, bias... b, sum and partial are set here */
+    const void *ctx;                /* the caller's */
+    int64_t row_taps;               /* taps whose k lie side by side in a */
+    Dim tiles;                      /* of rows, one after the other: all rows of a group of columns */
+    void (*tile)(const LowBitMany *m, LLVMValueRef group, LLVMValueRef number, LLVMValueRef panel);     /* emits one, columns from this panel on */
+    LLVMValueRef (*first_row)(const LowBitMany *m, LLVMValueRef number);                                /* of a tile, in the whole result */
+    LLVMValueRef (*tap_start)(const LowBitMany *m, LLVMValueRef tap);                                   /* elements of a before what a tap reads; NULL: 0 */
+};
+/* The tile that tile_choose gave, no wider than what is unpacked at a time. */
+TileShape low_bit_shape(const Group *g, TileShape s);
+/* Emits units [begin, end) of the work that it returns. */
+Work low_bit_many(LowBitMany *m, LLVMValueRef begin, LLVMValueRef end);
 
 #endif

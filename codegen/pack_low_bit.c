@@ -98,10 +98,10 @@ static void set_levels(LowBit *w, const Group *g, double zero)
         w->level[i] = (double)(float)((levels->n ? levels->v[i] : (double)(i + w->lowest)) - zero);
 }
 
+/* Whole steps: what reads them need not stop within one. */
 static int64_t codes_bytes(const LowBit *w, int64_t n)
 {
-    int64_t per = w->bits == 8 ? 1 : 32 / w->bits;
-    return round_up(n, per) / per * (w->bits == 8 ? 1 : 4) * CG_LANES;
+    return round_up(n, low_bit_once(w)) / low_bit_per_step(w) * LOW_BIT_STEP;
 }
 
 static void set_bytes(LowBit *w)

@@ -299,13 +299,58 @@ static void tile_store(Contract *c, const Tile *t)
     }
 }
 
+/* ---- sums in blocks of k ---- */
+
+static LLVMValueRef partial_at(const Tile *t, int r, int p)
+{
+    const Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    LLVMValueRef row = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWSub(cg->b, t->flat_row, c->partial->row, ""), cg_i64(cg, r), "");
+    return element_offset(cg, cg_i64(cg, p * CG_LANES), row, cg_i64(cg, c->shape.panels * CG_LANES));
+}
+
+static void partial_resume(const Tile *t)
+{
+    const Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    Branch b = branch_begin(cg, LLVMBuildNot(cg->b, c->partial->first, ""));
+    for (int i = 0; i < t->rows * t->panels; i++)
+        cg_set(cg, t->acc[i], elements_load(cg, &c->partial->sums, partial_at(t, i / t->panels, i % t->panels), CG_LANES, NULL));
+    branch_else(cg, &b);
+    branch_end(cg, &b);
+}
+
+static void partial_keep(const Tile *t)
+{
+    for (int i = 0; i < t->rows * t->panels; i++)
+        elements_store(t->c->g->cg, &t->c->partial->sums, cg_get(t->c->g->cg, t->acc[i]), partial_at(t, i / t->panels, i % t->panels), CG_LANES, NULL);
+}
+
+/* ---- tiles ---- */
+
+static void tile_finish(Contract *c, const Tile *t)
+{
+    Codegen *cg = c->g->cg;
+    Branch b = { NULL, NULL };
+    if (c->partial) {
+        b = branch_begin(cg, LLVMBuildNot(cg->b, c->partial->last, ""));
+        partial_keep(t);
+        branch_else(cg, &b);
+    }
+    (c->store ? c->store : tile_store)(c, t);
+    if (c->partial)
+        branch_end(cg, &b);
+}
+
 static void tile_emit(Contract *c, Tile at, int rows)
 {
     at.rows = rows;
     at.c = c;
     tile_start(&at);
+    if (c->partial)
+        partial_resume(&at);
     c->sum(c, &at);
-    (c->store ? c->store : tile_store)(c, &at);
+    tile_finish(c, &at);
 }
 
 /* Tiles of `rows` rows from at.row on while they fit; returns the row reached. */

@@ -5,13 +5,7 @@
 
 typedef LLVMValueRef Val;
 
-enum { STEP_BYTES = 64, AHEAD = 64 * STEP_BYTES };      /* asked for before it is needed; measured */
-
-/* k that one step of 64 bytes holds. */
-static int per_step(const LowBit *w)
-{
-    return STEP_BYTES * 8 / (w->bits * CG_LANES);
-}
+enum { AHEAD = 64 * LOW_BIT_STEP }; /* asked for before it is needed; measured */
 
 static Val load(Codegen *cg, LLVMTypeRef scalar, Val p)
 {
@@ -145,7 +139,7 @@ static void each_block(Codegen *cg, const LowBit *w, void (*do_block)(void *ctx,
 /* do_step(ctx, number of the step, elements in it) for all steps of a block. */
 static void each_step(Codegen *cg, const LowBit *w, int64_t length, void (*do_step)(void *ctx, Val step, int count), void *ctx)
 {
-    int per = per_step(w);
+    int per = low_bit_per_step(w);
     if (length >= per) {
         Loop l = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, length / per), 1, "step");
         do_step(ctx, l.index, per);
@@ -174,11 +168,11 @@ static void sum_step(void *ctx, Val step, int count)
     Codegen *cg = t->c->g->cg;
     Val p[8], words[8];
     for (int i = 0; i < t->panels; i++) {
-        p[i] = offset(cg, cg_gep_bytes(cg, s->block[i], cg_i64(cg, s->w->header_bytes)), step, STEP_BYTES);
+        p[i] = offset(cg, cg_gep_bytes(cg, s->block[i], cg_i64(cg, s->w->header_bytes)), step, LOW_BIT_STEP);
         words[i] = step_words(cg, s->w, p[i]);
         cg_prefetch(cg, cg_gep_bytes(cg, p[i], cg_i64(cg, AHEAD)), true);
     }
-    Val k = LLVMBuildNSWAdd(cg->b, s->k, LLVMBuildNSWMul(cg->b, step, cg_i64(cg, per_step(s->w)), ""), "");
+    Val k = LLVMBuildNSWAdd(cg->b, s->k, LLVMBuildNSWMul(cg->b, step, cg_i64(cg, low_bit_per_step(s->w)), ""), "");
     for (int j = 0; j < count; j++) {
         Val x[LOW_BIT_DIRECT], at = LLVMBuildNSWAdd(cg->b, k, cg_i64(cg, j), "");
         for (int r = 0; r < t->rows; r++) {
@@ -244,88 +238,76 @@ void low_bit_sum(Contract *c, Tile *t)
 typedef struct Unpack {
     Codegen *cg;
     const LowBit *w;
-    Val tap, to;                    /* address of the tap's first block, and of its numbers */
-    Val block, out;                 /* of the block at hand */
-    Val scale, shift;               /* number * scale + shift; shift NULL: 0 */
+    const LowBitPiece *piece;
+    Val scale[LOW_BIT_PANELS], shift[LOW_BIT_PANELS];   /* number * scale + shift; shift NULL: 0 */
 } Unpack;
 
-static void unpack_step(void *ctx, Val step, int count)
+/* LOW_BIT_ONCE k of one panel; to: address of the first. */
+static void unpack_panel(const Unpack *u, int panel, Val codes, Val to)
 {
-    Unpack *u = ctx;
     Codegen *cg = u->cg;
-    int64_t row = CG_LANES * (int64_t)sizeof(float);
-    Val p = offset(cg, cg_gep_bytes(cg, u->block, cg_i64(cg, u->w->header_bytes)), step, STEP_BYTES), words = step_words(cg, u->w, p);
-    Val out = offset(cg, u->out, step, per_step(u->w) * row);
-    for (int j = 0; j < count; j++) {
-        Val x = step_number(cg, u->w, p, words, j);
-        x = u->shift ? cg_fma(cg, x, u->scale, u->shift) : LLVMBuildFMul(cg->b, x, u->scale, "");
-        LLVMSetAlignment(LLVMBuildStore(cg->b, x, cg_gep_bytes(cg, out, cg_i64(cg, j * row))), (unsigned)row);
+    int per = low_bit_per_step(u->w);
+    const int64_t row = CG_LANES * (int64_t)sizeof(float);
+    Val p = NULL, words = NULL;
+    for (int j = 0; j < low_bit_once(u->w); j++) {
+        if (j % per == 0) {
+            p = cg_gep_bytes(cg, codes, cg_i64(cg, j / per * LOW_BIT_STEP));
+            words = step_words(cg, u->w, p);
+            cg_prefetch(cg, cg_gep_bytes(cg, p, u->piece->ahead), false);
+        }
+        Val number = step_number(cg, u->w, p, words, j % per);
+        number = u->shift[panel] ? cg_fma(cg, number, u->scale[panel], u->shift[panel]) : LLVMBuildFMul(cg->b, number, u->scale[panel], "");
+        LLVMSetAlignment(LLVMBuildStore(cg->b, number, cg_gep_bytes(cg, to, cg_i64(cg, j * row))), (unsigned)row);
     }
 }
 
-static void unpack_block(void *ctx, Val block, int64_t length)
+/* All panels, from k on; codes: address in the first panel. left (i64): how many k the tile may read, if there is one. */
+static void unpack_once(const Unpack *u, Val codes, Val k, Val left)
 {
-    Unpack *u = ctx;
     Codegen *cg = u->cg;
-    u->block = offset(cg, u->tap, block, u->w->block_bytes);
-    u->out = offset(cg, u->to, block, u->w->block * CG_LANES * (int64_t)sizeof(float));
-    u->scale = block_scale(cg, u->w, u->block);
-    Val zero = block_zero(cg, u->w, u->block);
-    u->shift = zero ? LLVMBuildFNeg(cg->b, LLVMBuildFMul(cg->b, zero, u->scale, ""), "") : NULL;
-    each_step(cg, u->w, length, unpack_step, u);
+    const LowBitPiece *piece = u->piece;
+    Val at = LLVMBuildNSWSub(cg->b, k, piece->k0, "");
+    Val to = offset(cg, piece->to, at, CG_LANES * (int64_t)sizeof(float));
+    for (int i = 0; i < piece->panels; i++)
+        unpack_panel(u, i, cg_gep_bytes(cg, codes, cg_i64(cg, i * u->w->panel_bytes)), cg_gep_bytes(cg, to, cg_i64(cg, i * piece->to_panel)));
+    if (piece->t) {
+        Val b = LLVMBuildNSWAdd(cg->b, piece->b, LLVMBuildNSWMul(cg->b, at, cg_i64(cg, CG_LANES), ""), "");
+        tile_accumulate(piece->t, LLVMBuildNSWAdd(cg->b, piece->a, k, ""), b, cg_smaller(cg, left, cg_i64(cg, low_bit_once(u->w))));
+    }
 }
 
-void low_bit_unpack(Group *g, const LowBit *w, LLVMValueRef first, LLVMValueRef left, LLVMValueRef to)
+static void open_block(Unpack *u, Val block)
 {
-    Codegen *cg = g->cg;
-    int64_t tap_bytes = w->k * CG_LANES * (int64_t)sizeof(float);
-    Val panel = offset(cg, low_bit_data(g), first, w->panel_bytes);
-    Unpack u = { .cg = cg, .w = w };
-    Loop p = loop_begin(cg, cg_i64(cg, 0), cg_smaller(cg, left, cg_i64(cg, LOW_BIT_PANELS)), 1, "panel");
-    Loop t = loop_begin(cg, cg_i64(cg, 0), cg_i64(cg, w->taps), 1, "tap");
-    u.tap = offset(cg, offset(cg, panel, p.index, w->panel_bytes), t.index, w->tap_bytes);
-    u.to = offset(cg, offset(cg, to, p.index, w->taps * tap_bytes), t.index, tap_bytes);
-    each_block(cg, w, unpack_block, &u);
-    loop_end(cg, &t);
-    loop_end(cg, &p);
+    Codegen *cg = u->cg;
+    for (int i = 0; i < u->piece->panels; i++) {
+        Val panel = cg_gep_bytes(cg, block, cg_i64(cg, i * u->w->panel_bytes)), zero = block_zero(cg, u->w, panel);
+        u->scale[i] = block_scale(cg, u->w, panel);
+        u->shift[i] = zero ? LLVMBuildFNeg(cg->b, LLVMBuildFMul(cg->b, zero, u->scale[i], ""), "") : NULL;
+    }
+}
+
+static Val divided_up(Codegen *cg, Val x, int64_t by)
+{
+    return LLVMBuildUDiv(cg->b, LLVMBuildNSWAdd(cg->b, x, cg_i64(cg, by - 1), ""), cg_i64(cg, by), "");
+}
+
+void low_bit_unpack(Codegen *cg, const LowBit *w, const LowBitPiece *piece)
+{
+    Unpack u = { .cg = cg, .w = w, .piece = piece };
+    int64_t once = low_bit_once(w), bytes = once / low_bit_per_step(w) * LOW_BIT_STEP;
+    Loop b = loop_begin(cg, LLVMBuildUDiv(cg->b, piece->k0, cg_i64(cg, w->block), ""), divided_up(cg, piece->k1, w->block), 1, "block");
+    Val block = offset(cg, piece->tap, b.index, w->block_bytes), first = LLVMBuildNSWMul(cg->b, b.index, cg_i64(cg, w->block), "");
+    Val from = cg_larger(cg, LLVMBuildNSWSub(cg->b, piece->k0, first, ""), cg_i64(cg, 0));
+    Val until = cg_smaller(cg, LLVMBuildNSWSub(cg->b, piece->k1, first, ""), cg_i64(cg, w->block));
+    open_block(&u, block);
+    Loop s = loop_begin(cg, LLVMBuildUDiv(cg->b, from, cg_i64(cg, once), ""), divided_up(cg, until, once), 1, "codes");
+    Val within = LLVMBuildNSWMul(cg->b, s.index, cg_i64(cg, once), ""), codes = cg_gep_bytes(cg, block, cg_i64(cg, w->header_bytes));
+    unpack_once(&u, offset(cg, codes, s.index, bytes), LLVMBuildNSWAdd(cg->b, first, within, ""), LLVMBuildNSWSub(cg->b, until, within, ""));
+    loop_end(cg, &s);
+    loop_end(cg, &b);
 }
 
 LLVMValueRef low_bit_data(const Group *g)
 {
     return g->ptr[group_operand(g, node_in(g->weights, 0))];
-}
-
-/* ---- kept while neighbouring units want them ---- */
-
-LowBitCache low_bit_cache_open(Group *g, Contract *c)
-{
-    Codegen *cg = g->cg;
-    LowBitCache u = { .w = g->weights ? low_bit_of(g) : NULL };
-    if (!u.w)
-        return u;
-    u.slot = slot_claim(g, LOW_BIT_SLOTS);
-    u.at = offset(cg, g->scratch, u.slot, low_bit_slot_bytes(g->anchor));
-    u.have = cg_variable(cg, cg_i64(cg, -1));
-    c->b = (Elements){ u.at, DT_f32 };
-    c->near = true;
-    return u;
-}
-
-void low_bit_cache_fill(Group *g, const LowBitCache *u, Tile *at, LLVMValueRef first, LLVMValueRef left)
-{
-    Codegen *cg = g->cg;
-    if (!u->w)
-        return;
-    Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntNE, first, cg_get(cg, u->have), ""));
-    low_bit_unpack(g, u->w, first, left, u->at);
-    cg_set(cg, u->have, first);
-    branch_else(cg, &b);
-    branch_end(cg, &b);
-    at->b_start = cg_i64(cg, 0);
-}
-
-void low_bit_cache_close(Group *g, const LowBitCache *u)
-{
-    if (u->w)
-        slot_release(g, u->slot);
 }

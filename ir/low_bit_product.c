@@ -80,7 +80,19 @@ static int64_t depth(const Node *product)
     return k;
 }
 
+/* Blocks of scales that are no multiple of 16 are unpacked whole. Codes are unpacked 64 bytes at a time, which is up to 16 k: so many may be too many. */
+int64_t low_bit_room(const Node *product)
+{
+    enum { STEP = 16 };
+    int64_t k = depth(product), block = NODE_ATTR(low_bit_weights(product), dequantize_blocks)->block;
+    int64_t most = LOW_BIT_K + (block % STEP ? block : 0);
+    return (k < most ? k : most) + STEP;
+}
+
 int64_t low_bit_slot_bytes(const Node *product)
 {
-    return low_bit_few_rows(product) ? 0 : depth(product) * LOW_BIT_PANELS * 16 * (int64_t)sizeof(float);
+    enum { LANE_BYTES = 16 * sizeof(float) };
+    if (low_bit_few_rows(product))
+        return 0;
+    return (low_bit_room(product) + (depth(product) > LOW_BIT_K ? LOW_BIT_ROWS : 0)) * LOW_BIT_PANELS * LANE_BYTES;
 }

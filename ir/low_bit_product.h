@@ -12,9 +12,11 @@
 #include "ir.h"
 
 enum {
-    LOW_BIT_DIRECT = 12,            /* rows that are multiplied straight from the packed weights; for more, panels are unpacked first */
+    LOW_BIT_DIRECT = 12,            /* rows that are multiplied straight from the packed weights; for more, they are unpacked first */
     LOW_BIT_DIRECT_ZEROS = 4,       /* the same with zero points: the elements of every row are added up beside */
-    LOW_BIT_PANELS = 2,             /* panels of 16 columns that are unpacked at a time */
+    LOW_BIT_PANELS = 4,             /* at most so many panels of 16 columns, */
+    LOW_BIT_K = 512,                /* and of each so many k are unpacked at a time */
+    LOW_BIT_ROWS = 256,             /* rows that then pass by, if k is more than that: their sums wait in scratch */
     LOW_BIT_SLOTS = 8,              /* threads that may unpack at the same time */
 };
 
@@ -27,7 +29,9 @@ bool low_bit_ready(const Node *product);
 int64_t low_bit_direct(const Node *product);                        /* which of the two */
 /* Rows of a matmul, if it is known that they are at most so many; else 0. */
 int64_t low_bit_few_rows(const Node *product);
-/* Bytes of scratch: the panels that each slot holds unpacked. */
+/* k that a panel in scratch has room for. */
+int64_t low_bit_room(const Node *product);
+/* Bytes of scratch: what each slot holds unpacked, then sums that are not complete. */
 int64_t low_bit_slot_bytes(const Node *product);
 
 #endif
