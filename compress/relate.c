@@ -629,6 +629,19 @@ static void relate_resize(Relations *r, const Node *n)
         relate_along(r, n, fixed, "is resized by");
 }
 
+/* Images sampled at given places: channels pass, everything else stays. */
+static void relate_sampled(Relations *r, const Node *n)
+{
+    for (int i = 0; i < n->nin; i++)
+        for (int k = 0; k < rank_of(node_in(n, i)); k++)
+            if (i || k != 1)
+                fix(r, in(r, n, i)[k], "is sampled by", n);
+    for (int k = 0; k < rank_of(node_out(n)); k++)
+        if (k != 1)
+            fix(r, out(r, n, 0)[k], "is sampled by", n);
+    tie(r, in(r, n, 0)[1], out(r, n, 0)[1], n);
+}
+
 /* The looked-up axis stays; so does all of an embedding. */
 static void relate_gather(Relations *r, const Node *n)
 {
@@ -686,7 +699,7 @@ static RelateFn *const relate_table[OP_count] = {
     [OP_concat] = relate_concat, [OP_matmul] = relate_matmul, [OP_conv] = relate_conv, [OP_conv_transpose] = relate_conv_transpose,
     [OP_reduce] = relate_reduce, [OP_arg_reduce] = relate_arg_reduce, [OP_softmax] = relate_softmax, [OP_cumulate] = relate_cumulate,
     [OP_topk] = relate_topk, [OP_pool] = relate_pool, [OP_resize] = relate_resize, [OP_gather] = relate_gather,
-    [OP_recurrent] = relate_recurrent,
+    [OP_recurrent] = relate_recurrent, [OP_grid_sample] = relate_sampled, [OP_roi_align] = relate_sampled,
 };
 
 static bool is_all_tensors(const Node *n)

@@ -190,6 +190,13 @@ static void test_squeeze_excite(void **state)
     check(&c, conv(&c, mk_mul(B, h, s), "4,8,1,1", 1), "1,3,4,4", 2, 12);
 }
 
+static void test_grid_sample(void **state)
+{
+    Case c = start(state, "1,3,4,4");
+    Value *h = mk_grid_sample(B, IN(conv(&c, c.x, "8,3,1,1", 1), weight(&c, "1,5,6,2")), (Attr_grid_sample){ .mode = "linear", .padding = "zeros" });
+    check(&c, conv(&c, h, "2,8,1,1", 1), "1,3,4,4", 1, 8);
+}
+
 /* Normalising over the width keeps it; over an image does not. */
 static void test_norms(void **state)
 {
@@ -352,7 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_chain), TEST(test_residual), TEST(test_concat_and_slice), TEST(test_depthwise), TEST(test_grouped_whole), TEST(test_grouped_inner),
-        TEST(test_conv_transpose), TEST(test_shuffle), TEST(test_flatten), TEST(test_pad), TEST(test_squeeze_excite), TEST(test_norms),
+        TEST(test_conv_transpose), TEST(test_shuffle), TEST(test_flatten), TEST(test_pad), TEST(test_squeeze_excite), TEST(test_grid_sample), TEST(test_norms),
         TEST(test_separate_heads), TEST(test_fused_heads), TEST(test_heads_in_the_batch), TEST(test_lstm), TEST(test_gru_both_ways), TEST(test_refusals), TEST(test_keep_and_empty), TEST(test_two_steps), TEST(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
