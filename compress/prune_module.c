@@ -16,12 +16,16 @@
 
 /* ---- options ---- */
 
-/* A word about how to prune asks for pruning, too: then prune_misuse misses the budget. */
 bool prune_wanted(const PruneOptions *o)
 {
+    return o->sparsity || o->macs || o->bytes || o->latency || o->pattern;
+}
+
+bool prune_mentioned(const PruneOptions *o)
+{
     const PruneOptions plain = PRUNE_DEFAULT;
-    bool how = o->pattern || o->importance || o->repair || o->damp || o->round || o->steps != plain.steps || strcmp(o->scope, plain.scope) || strcmp(o->unit, plain.unit);
-    return how || o->sparsity || o->macs || o->bytes || o->latency;
+    return prune_wanted(o) || o->importance || o->repair || o->damp || o->round || o->modelled || o->steps != plain.steps || strcmp(o->scope, plain.scope) ||
+           strcmp(o->unit, plain.unit);
 }
 
 /* A number from 0 on; false: it is none. */

@@ -70,8 +70,9 @@ typedef struct PruneReport {
     const char *note;               /* a sentence, or NULL */
 } PruneReport;
 
-/* Anything asked for at all? */
-bool prune_wanted(const PruneOptions *o);
+bool prune_wanted(const PruneOptions *o);                       /* whether it says how much */
+/* Whether it says anything; prune_misuse misses the budget if that is not said. */
+bool prune_mentioned(const PruneOptions *o);
 /* What is wrong with the options as a sentence, or NULL. */
 const char *prune_misuse(const PruneOptions *o);
 /* The passes that pruning expects to have run; *gammas (in m's arena) is what they make disappear. */

@@ -79,7 +79,7 @@ static const char *complete_smaller(Smaller *o, BuildOptions *build)
     o->prune.keep = o->quantize.keep;
     if (o->no_quantize || !quantize_wanted(&o->quantize))
         o->prune.json = o->quantize.json, o->prune.data = o->quantize.data, o->prune.labels = o->quantize.labels;
-    const char *wrong = prune_wanted(&o->prune) ? prune_misuse(&o->prune) : NULL;
+    const char *wrong = prune_mentioned(&o->prune) ? prune_misuse(&o->prune) : NULL;
     wrong = wrong ? wrong : quantize_misuse(&o->quantize);
     if (prune_wanted(&o->prune) || quantize_wanted(&o->quantize)) {
         build->edit = make_smaller;

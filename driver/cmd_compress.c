@@ -18,7 +18,7 @@ static const char *misuse(const CompressOptions *o)
 {
     PruneOptions p = o->prune;
     p.samples = o->quantize.samples;
-    const char *wrong = prune_wanted(&p) ? prune_misuse(&p) : NULL;
+    const char *wrong = prune_mentioned(&p) ? prune_misuse(&p) : NULL;
     return wrong ? wrong : o->no_quantize && !prune_wanted(&p) ? "there is nothing to do: no pruning budget, and --no-quantize" : quantize_misuse(&o->quantize);
 }
 

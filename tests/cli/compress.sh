@@ -12,6 +12,8 @@ expect 0 "repaired" compress -o m.onnx --bytes 0.6 --no-quantize
 
 expect 2 "--calibrate DATA is missing" "$INGOT" compress "$onnx" -o bad.so
 expect 2 "-o OUT is missing" compress
+expect 0 "quantised" compress -o m.so --bytes 0.9 --importance l2
+expect 2 "is missing" compress -o bad.so --importance l2
 expect 2 "there is nothing to do" compress -o bad.so --no-quantize
 expect 2 "not several" compress -o bad.so --macs 0.5 --bytes 0.5
 expect 1 "cannot be met" compress -o bad.so --bytes 1e-9
