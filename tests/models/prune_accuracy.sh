@@ -27,5 +27,7 @@ lost 1.5 mnist-cnn-bn --sparsity 0.5 --importance fpgm
 lost 1.5 mnist-vit --unit heads --sparsity 0.25 --importance l2
 lost 1.6 cifar-resnet20-bn --macs 0.75
 lost 6.5 cifar-resnet20-bn --macs 0.5
+lost 1.0 cifar-resnet20-bn --pattern 2:4 --importance l1
+lost 1.6 cifar-resnet20-bn --unit blocks --sparsity 0.15
 echo "$failures failures"
 [ "$failures" = 0 ]
