@@ -126,6 +126,7 @@ ingot_tensor tensor_to_runtime(Arena *a, const Tensor *t)
 
 int describe_read_pb(const char *path, const ingot_port *p, ingot_tensor *t, ingot_error *err)
 {
+    enum { SEVERITY = sizeof "error: " - 1 };
     Arena *a = arena_new();
     Diag d;
     (void)p;
@@ -139,7 +140,7 @@ int describe_read_pb(const char *path, const ingot_port *p, ingot_tensor *t, ing
     }
     int status = x && t->data ? INGOT_OK : INGOT_ERR_FILE;
     if (status)
-        snprintf(err->text, sizeof err->text, "%s: %.*s", path, (int)(d.first ? strcspn(d.first, "\n") : 13), d.first ? d.first : "out of memory");
+        snprintf(err->text, sizeof err->text, "%.*s", d.first ? (int)strcspn(d.first, "\n") - SEVERITY : 13, d.first ? d.first + SEVERITY : "out of memory");
     arena_free(a);
     return status;
 }

@@ -7,11 +7,11 @@
 
 #include "blocks.h"
 #include "compile.h"
-#include "describe.h"
 #include "latency_model.h"
 #include "observe.h"
 #include "pass.h"
 #include "pass_util.h"
+#include "score.h"
 #include "sparsify.h"
 
 /* ---- options ---- */
@@ -507,12 +507,10 @@ static bool prune_step(Module *m, Progress *p)
 
 bool prune_module(Module *m, const PruneOptions *o, const Gammas *gammas, PruneReport *report)
 {
-    SamplesOptions so = o->samples;
-    so.read_pb = describe_read_pb;
     Progress *p = ARENA_NEW(m->arena, Progress);        /* lives as long as what the report says of it */
-    *p = (Progress){ .o = o, .gammas = gammas, .samples = so.path ? samples_open(describe_module(m), &so) : NULL, .report = report,
+    *p = (Progress){ .o = o, .gammas = gammas, .samples = o->samples.path ? calibration_samples(m, &o->samples) : NULL, .report = report,
                      .all_kept = { ptrmap_new(m->arena) }, .all_map = ptrmap_new(m->arena) };
-    bool ok = !so.path || p->samples;
+    bool ok = !o->samples.path || p->samples;
     *report = (PruneReport){ .original = m->graph, .before = cost_of_graph(m->graph, NULL), .gone = ptrmap_new(m->arena) };
     for (; ok && p->step < o->steps; p->step++)
         ok = prune_step(m, p);

@@ -13,7 +13,6 @@
 #include "column_scale.h"
 #include "compile.h"
 #include "conv_pads.h"
-#include "describe.h"
 #include "observe.h"
 #include "pass.h"
 #include "repair.h"
@@ -268,6 +267,8 @@ static void choose_grids(Quantizer *q)
         }
         range_choose(&q->range[i], method, percentile, &lo, &hi);
         range_grid(lo, hi, &p->scale, &p->zero);
+        if (q->report && lo == hi)
+            report_note(q->report, "'%s' is 0 in every sample: nothing is known of its range, it gets 0 to 255.", p->v->name ? p->v->name : "a value");
     }
 }
 
@@ -410,8 +411,8 @@ static bool open_samples(Quantizer *q)
 {
     if (!q->o->samples.path)
         return true;
-    q->samples = samples_open(describe_module(q->m), &q->o->samples);
-    if (!q->samples || !samples_vary(q->samples))
+    q->samples = calibration_samples(q->m, &q->o->samples);
+    if (!q->samples)
         return false;
     q->score = q->o->data ? score_samples(q->m, &q->o->samples, q->o->data) : q->samples;
     return q->score && (!q->o->labels || samples_labels(q->score, q->o->labels, &q->labels));
@@ -507,8 +508,8 @@ bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
 /* Weights of few bits, chosen with data. */
 static bool repair_weights(Module *m, const QuantizeOptions *o)
 {
-    Samples *s = samples_open(describe_module(m), &o->samples);
-    bool ok = s && samples_vary(s) && weight_repair_quantize(m, &o->weights, &o->weight_repair, &o->keep, s, o->quiet);
+    Samples *s = calibration_samples(m, &o->samples);
+    bool ok = s && weight_repair_quantize(m, &o->weights, &o->weight_repair, &o->keep, s, o->quiet);
     samples_close(s);
     return ok;
 }

@@ -80,21 +80,32 @@ static bool score_batch(Scorer *c, int64_t first)
     return ok;
 }
 
+Samples *calibration_samples(Module *m, const SamplesOptions *o)
+{
+    SamplesOptions with_pb = *o;
+    with_pb.read_pb = describe_read_pb;
+    Samples *s = samples_open(describe_module(m), &with_pb);
+    if (s && samples_vary(s))
+        return s;
+    samples_close(s);
+    return NULL;
+}
+
 Samples *score_samples(Module *m, const SamplesOptions *calibration, const char *data)
 {
     SamplesOptions o = *calibration;
+    if (!data)
+        return calibration_samples(m, &o);
     o.read_pb = describe_read_pb;
-    if (data) {
-        o.option = "data";
-        o.path = data;
-        o.limit = 0;
-    }
+    o.option = "data";
+    o.path = data;
+    o.limit = 0;
     return samples_open(describe_module(m), &o);
 }
 
 bool score_observed(Observer *of, Observer *reference, Samples *s, const ingot_tensor *labels, Score *out)
 {
-    *out = (Score){ .samples = samples_count(s), .labelled = labels != NULL, .compared = reference != NULL };
+    *out = (Score){ .samples = samples_count(s), .labelled = labels != NULL, .compared = reference != NULL, .accuracy.labels = samples_labels_name(s) };
     Scorer c = { of, reference, s, labels, out };
     bool ok = true;
     if (reference && observer_ports(of)->n_outputs != observer_ports(reference)->n_outputs)

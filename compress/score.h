@@ -25,9 +25,11 @@ typedef struct Score {
     int64_t same_top1;              /* if compared: samples whose largest score (of output 0, per sample) is the reference's */
 } Score;
 
-/* labels: of samples_labels, or NULL; reference: with the same inputs and outputs, or NULL. Both give what the module returns. False after a sentence. */
+/* Samples to learn from; NULL after a sentence: they cannot be read, or do not vary. */
+Samples *calibration_samples(Module *m, const SamplesOptions *o);
 /* Samples to score on: all of `data`, in the form that the calibration data has, or without `data` the calibration samples themselves. NULL after a sentence. */
 Samples *score_samples(Module *m, const SamplesOptions *calibration, const char *data);
+/* labels: of samples_labels, or NULL; reference: with the same inputs and outputs, or NULL. Both give what the module returns. False after a sentence. */
 bool score_observed(Observer *of, Observer *reference, Samples *s, const ingot_tensor *labels, Score *out);
 /* The same of modules, which are compiled for it. */
 bool score_module(Module *m, Module *reference, Samples *s, const ingot_tensor *labels, Score *out);

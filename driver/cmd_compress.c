@@ -46,7 +46,6 @@ int cmd_compress(int argc, char **argv)
         return options_misuse(&c, "%s", wrong);
     if (pipeline_output(&c, &a.out, ".onnx " NATIVE_OUTPUTS) >= 0)
         return 2;
-    a.compress.quantize.samples.read_pb = describe_read_pb;
     a.compress.quantize.target = a.compress.prune.target = a.build.target;
     a.compress.quantize.cpu = a.compress.prune.cpu = a.build.cpu;
     return !pipeline_edit(model.v[0], &a.build, &a.out, edit_compress, &a.compress);

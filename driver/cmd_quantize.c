@@ -37,7 +37,6 @@ int cmd_quantize(int argc, char **argv)
         return options_misuse(&c, "--calibrate DATA or --weights KIND is missing");
     if (pipeline_output(&c, &a.out, ".onnx " NATIVE_OUTPUTS) >= 0)
         return 2;
-    a.quantize.samples.read_pb = describe_read_pb;
     a.quantize.target = a.build.target, a.quantize.cpu = a.build.cpu;
     return !pipeline_edit(model.v[0], &a.build, &a.out, edit_quantize, &a.quantize);
 }

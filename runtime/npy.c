@@ -112,7 +112,10 @@ static bool parse_header(const char *s, NpyHeader *h)
 static int read_header(NpyReader *r)
 {
     unsigned char head[12];
-    if (fread(head, 1, 10, r->in) != 10 || memcmp(head, "\x93NUMPY", 6))
+    size_t got = fread(head, 1, 10, r->in);
+    if (!got)
+        return REFUSE(r, "%s: the file is empty", r->path);
+    if (got != 10 || memcmp(head, "\x93NUMPY", 6))
         return REFUSE(r, "%s: not a .npy file", r->path);
     size_t n = head[8] + 256u * head[9];
     if (head[6] >= 2) {

@@ -38,7 +38,7 @@ bool accuracy_add(Accuracy *a, const char *name, const ingot_tensor *scores, int
     for (int64_t i = 0; i < count * per_sample; i++) {
         int64_t label = (int64_t)samples_element(labels, first * per_sample + i);
         if (label < 0 || label >= classes)
-            return tool_fail("%s: label %lld of sample %lld, the model has %lld classes", name, (long long)label, (long long)(first + i / per_sample),
+            return tool_fail("%s: label %lld of sample %lld, the model has %lld classes", a->labels ? a->labels : name, (long long)label, (long long)(first + i / per_sample),
                              (long long)classes), false;
         int64_t before = rank_of(scores, i * classes, classes, label);
         a->n++;

@@ -9,6 +9,7 @@ typedef struct Accuracy {
     int64_t right, among;           /* the label's score is the largest, one of the five largest */
     double loss;                    /* sum of -log(softmax(scores)[label]), in nats: of scores that are no probabilities yet */
     bool places;                    /* more than one label per sample */
+    const char *labels;             /* file of the labels, for sentences */
 } Accuracy;
 
 /* scores: the model's output for samples first ..., `run` of them at once, of which `count` matter; labels: of all samples (samples_labels).

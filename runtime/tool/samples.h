@@ -8,7 +8,8 @@
  *     folder of *.png, *.jpg, *.jpeg                 one sample per image, scaled to the input's size
  *
  * Where the model wants floats, an element x becomes (x * scale - mean) / std, mean and std being one number or one per channel. Of several inputs
- * only those with u8 data are treated so. Channels are axis 1 of the data, or the last one with layout nhwc.
+ * only those with u8 data are treated so. Channels are axis 1 of the data, or the last one with layout nhwc; given the option, data of four axes are
+ * turned round if the input's sizes say that it has them elsewhere. A sample has the input's shape, up to axes of size 1, or is a row of as many numbers.
  */
 #ifndef INGOT_SAMPLES_H
 #define INGOT_SAMPLES_H
@@ -50,10 +51,11 @@ int64_t samples_count(const Samples *s);
 int64_t samples_batch(const Samples *s);
 /* Inputs for a run on samples first ... first + batch - 1; behind the last sample it is repeated. They are s's, and valid until the next call. */
 const ingot_tensor *samples_inputs(Samples *s, int64_t first);
-/* False after a sentence: every element of every float input is the same number, so there is nothing to be learnt from the data. */
+/* False after a sentence: every element of every input is the same number, so there is nothing to be learnt from the data. */
 bool samples_vary(Samples *s);
 /* Class numbers: a .npy with one, or as many as the model scores at once, per sample; t->data is to be freed. False after a sentence. */
-bool samples_labels(const Samples *s, const char *path, ingot_tensor *t);
+bool samples_labels(Samples *s, const char *path, ingot_tensor *t);
+const char *samples_labels_name(const Samples *s);                  /* the file that they came from, or NULL */
 
 /* An element as a double; u8 i8 i32 i64 f32 f64. */
 double samples_element(const ingot_tensor *t, int64_t i);

@@ -83,6 +83,24 @@ static bool enough(const SampleFiles *f) { return f->o.limit && f->samples >= f-
 
 /* ---- one file ---- */
 
+uint8_t *samples_read_bytes(const char *path, size_t *bytes)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return tool_fail("%s: %s", path, strerror(errno)), NULL;
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    rewind(f);
+    *bytes = n > 0 ? (size_t)n : 0;
+    uint8_t *data = malloc(*bytes + 1);
+    bool ok = data && *bytes && fread(data, 1, *bytes, f) == *bytes;
+    fclose(f);
+    if (ok)
+        return data;
+    free(data);
+    return tool_fail(n == 0 ? "%s: the file is empty" : "%s: cannot be read", path), NULL;
+}
+
 static bool read_npy(SampleFiles *f, const char *path)
 {
     ingot_error err;
@@ -109,6 +127,7 @@ static bool read_image(SampleFiles *f, const char *path)
         return false;
     if (f->ports->n_inputs != 1)
         return tool_fail("%s is an image, the model has %d inputs", path, f->ports->n_inputs), false;
+    set->image = true;
     return samples_image_read(path, &f->ports->input[0], &f->o, &set->in[0]) && complete_set(f, set);
 }
 

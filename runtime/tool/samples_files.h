@@ -8,6 +8,7 @@
 typedef struct SampleSet {
     ingot_tensor *in;               /* n_inputs; data to be freed */
     bool whole;                     /* one sample, each array a whole input; else samples along axis 0 */
+    bool image;                     /* channels are already where the input has them */
     const char *name;               /* file, for sentences */
 } SampleSet;
 
@@ -21,6 +22,11 @@ typedef struct SampleFiles {
 /* Read everything under o->path, until there are o->limit samples. False after a sentence. */
 bool samples_files_read(SampleFiles *f);
 void samples_files_free(SampleFiles *f);
+
+/* All of a file, to be freed; NULL after a sentence: missing, empty. */
+uint8_t *samples_read_bytes(const char *path, size_t *bytes);
+/* Whether an input of rank 4 has its channels last: its sizes say so, else the option does. */
+bool samples_channels_last(const ingot_port *p, const SamplesOptions *o);
 
 /* samples_npz.c: the arrays of a .npz whose names are inputs', or its only array for an only input. in: n_inputs. */
 bool samples_npz_read(const char *path, const ingot_model *ports, ingot_tensor *in);

@@ -1,7 +1,6 @@
 /* samples_image.c -- pictures as samples: decoded, scaled to the model's size (each pixel the mean of what it covers, linear in between), channels where the
  * model has them.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,25 +13,6 @@ typedef struct Picture {
     uint8_t *pixel;                 /* [h,w,c] */
 } Picture;
 
-static uint8_t *read_bytes(const char *path, size_t *bytes)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return tool_fail("%s: %s", path, strerror(errno)), NULL;
-    fseek(f, 0, SEEK_END);
-    long n = ftell(f);
-    rewind(f);
-    *bytes = n > 0 ? (size_t)n : 0;
-    uint8_t *data = malloc(*bytes + 1);
-    if (!data || fread(data, 1, *bytes, f) != *bytes) {
-        free(data);
-        data = NULL;
-        tool_fail("%s: cannot be read", path);
-    }
-    fclose(f);
-    return data;
-}
-
 static bool decode(const char *path, int64_t channels, Picture *p)
 {
     enum { RGB = 0, GRAY = 2 };
@@ -41,7 +21,7 @@ static bool decode(const char *path, int64_t channels, Picture *p)
     ingot_image_decoder run = tool_image_decoder();
     if (!run)
         return tool_fail("%s: this program was built without image libraries", path), false;
-    uint8_t *file = read_bytes(path, &bytes);
+    uint8_t *file = samples_read_bytes(path, &bytes);
     if (!file)
         return false;
     int format = channels == 1 ? GRAY : RGB;
@@ -98,9 +78,10 @@ static bool scale(Picture *p, int64_t h, int64_t w)
 
 static bool is_channels(int64_t n) { return n == 1 || n == 3; }
 
-static bool wants_last(const ingot_port *p, const SamplesOptions *o)
+bool samples_channels_last(const ingot_port *p, const SamplesOptions *o)
 {
-    return o->layout ? !strcmp(o->layout, "nhwc") : p->rank == 4 && !is_channels(p->dim[1]) && is_channels(p->dim[3]);
+    bool first = is_channels(p->dim[1]), last = is_channels(p->dim[3]);
+    return first == last ? o->layout && !strcmp(o->layout, "nhwc") : last;
 }
 
 static bool wanted_size(const char *path, const ingot_port *p, const SamplesOptions *o, bool last, int64_t *h, int64_t *w)
@@ -139,11 +120,10 @@ bool samples_image_read(const char *path, const ingot_port *p, const SamplesOpti
     Picture x = { 0 };
     if (p->rank != 4)
         return tool_fail("%s is an image, input '%s' has %d axes and not four", path, p->name, (int)p->rank), false;
-    bool last = wants_last(p, o);
+    bool last = samples_channels_last(p, o);
     int64_t channels = p->dim[last ? 3 : 1] == 1 ? 1 : 3;
-    if (!wanted_size(path, p, o, last, &h, &w) || !decode(path, channels, &x) || !scale(&x, h, w) || (!last && !channels_first(&x))) {
+    if (!wanted_size(path, p, o, last, &h, &w) || !decode(path, channels, &x) || !scale(&x, h, w) || (!last && !channels_first(&x)))
         return false;
-    }
     *t = (ingot_tensor){ .data = x.pixel, .dtype = INGOT_u8, .rank = 4, .dim = { 1, channels, h, w } };
     if (last)
         memcpy(t->dim, (int64_t[]){ 1, h, w, channels }, 4 * sizeof *t->dim);

@@ -4,7 +4,6 @@
  *
  * Each wanted member is unpacked into a temporary file, which the .npy reader reads.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,21 +39,6 @@ static uint32_t get(const uint8_t *p, int bytes)
 }
 
 static bool malformed(const Zip *z) { return tool_fail("%s: not a .npz file that can be read (malformed, or larger than 4 GB)", z->path), false; }
-
-static bool read_file(Zip *z)
-{
-    FILE *f = fopen(z->path, "rb");
-    if (!f)
-        return tool_fail("%s: %s", z->path, strerror(errno)), false;
-    fseek(f, 0, SEEK_END);
-    long n = ftell(f);
-    rewind(f);
-    z->bytes = n > 0 ? (size_t)n : 0;
-    z->data = malloc(z->bytes + 1);
-    bool ok = z->data && fread(z->data, 1, z->bytes, f) == z->bytes;
-    fclose(f);
-    return ok || (tool_fail("%s: cannot be read", z->path), false);
-}
 
 /* The end record lies behind everything but a comment. */
 static const uint8_t *find_end(const Zip *z)
@@ -166,7 +150,8 @@ static bool read_members(const Zip *z, const ingot_model *ports, ingot_tensor *i
 bool samples_npz_read(const char *path, const ingot_model *ports, ingot_tensor *in)
 {
     Zip z = { .path = path };
-    bool ok = read_file(&z) && read_members(&z, ports, in);
+    z.data = samples_read_bytes(path, &z.bytes);
+    bool ok = z.data && read_members(&z, ports, in);
     free(z.data);
     return ok;
 }

@@ -44,7 +44,7 @@ static void print_result(const Accuracy *a, bool json)
 
 int tool_eval(const ToolModel *m, const EvalOptions *o)
 {
-    Eval e = { .model = m };
+    Eval e = { .model = m, .accuracy.labels = o->labels };
     if (m->ports->n_outputs < 1)
         return tool_fail("%s has no output", m->name);
     e.samples = samples_open(m->ports, &o->samples);

@@ -28,11 +28,11 @@ expect 0 "top-1 100.00 % (3 of 3)" "$INGOT_RUN" eval pair.so --data x.npy --labe
 
 expect 1 "--data is needed" "$INGOT_RUN" eval m.so --labels right.npy
 expect 1 "short.npy has 2 labels for the 3 samples of x.npy" "$INGOT_RUN" eval m.so --data x.npy --labels short.npy
-expect 1 "label 10 of sample 2, the model has 10 classes" "$INGOT_RUN" eval m.so --data x.npy --labels beyond.npy
+expect 1 "beyond.npy: label 10 of sample 2, the model has 10 classes" "$INGOT_RUN" eval m.so --data x.npy --labels beyond.npy
 expect 1 "none.npy: there are no samples" "$INGOT_RUN" eval m.so --data none.npy --labels right.npy
 expect 1 "do not fit input 'image'" "$INGOT_RUN" eval m.so --data right.npy --labels right.npy
 expect 1 "--mean has 2 numbers, the data 1 channels" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --mean 1,2
 expect 1 "not of the form NUMBER" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --scale 1/x
-expect 1 "--std: a deviation of 0" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --std 0
+expect 1 "--std: 0 says nothing" "$INGOT_RUN" eval m.so --data x.npy --labels right.npy --std 0
 expect 1 "nowhere.npy: No such file" "$INGOT_RUN" eval m.so --data nowhere.npy --labels right.npy
 finish
