@@ -145,9 +145,11 @@ enum { SHAPE_ROOM = 400 };
 static int sample_dims(const Samples *s, const SampleSet *set, int k, bool bare, int64_t *dim)
 {
     int n = 0;
-    for (int i = set->whole ? 0 : 1; i < set->in[k].rank; i++)
-        if (!bare || set->in[k].dim[i] != 1)
-            dim[n++] = data_dim(s, set, k, i);
+    for (int i = set->whole ? 0 : 1; i < set->in[k].rank; i++) {
+        int64_t size = data_dim(s, set, k, i);
+        if (!bare || size != 1)
+            dim[n++] = size;
+    }
     return n;
 }
 
@@ -302,7 +304,7 @@ Samples *samples_open(const ingot_model *ports, const SamplesOptions *o)
     if (!s)
         return tool_fail("out of memory"), NULL;
     s->files = (SampleFiles){ .ports = ports, .o = *o };
-    if (parse_options(s) && inputs_can_be_fed(ports) && make_room(s) && samples_files_read(&s->files) && numbers_fit(s) && check_sets(s))
+    if (parse_options(s) && inputs_can_be_fed(ports) && make_room(s) && samples_files_read(&s->files) && check_sets(s) && numbers_fit(s))
         return s;
     samples_close(s);
     return NULL;

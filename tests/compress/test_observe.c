@@ -191,12 +191,48 @@ static void test_samples(void **state)
     unlink("samples-wrong.npy");
 }
 
+/* A port of one input x[N,3,2,2] or [N,2,2,3], and an array of one sample with its channels first or last: element (channel, place) is 10 channel + place. */
+static void check_layout(bool port_last, bool data_last, const char *layout, bool fits)
+{
+    static const char *const text[2][4] = { { "N", "3", "2", "2" }, { "N", "2", "2", "3" } };
+    static const int64_t dim[2][4] = { { -1, 3, 2, 2 }, { -1, 2, 2, 3 } };
+    const ingot_port port = { .name = "x", .dtype = INGOT_f32, .rank = 4, .dim = dim[port_last], .dim_text = text[port_last] };
+    const ingot_model model = { .name = "t", .n_inputs = 1, .input = &port };
+    SamplesOptions o = { .option = "data", .path = "layout.npy", .layout = layout, .mean = "1,2,3" };
+    uint8_t x[12];
+    for (int i = 0; i < 12; i++)
+        x[i] = (uint8_t)(data_last ? 10 * (i % 3) + i / 3 : 10 * (i / 4) + i % 4);
+    ingot_tensor t = { .data = x, .dtype = INGOT_u8, .rank = 4, .dim = { 1, dim[data_last][1], dim[data_last][2], dim[data_last][3] } };
+    assert_int_equal(ingot_tensor_write(o.path, &t, NULL), 0);
+    Samples *s = samples_open(&model, &o);
+    assert_true(fits == (s != NULL));
+    for (int i = 0; s && i < 12; i++) {
+        int channel = port_last ? i % 3 : i / 4, place = port_last ? i / 3 : i % 4;
+        assert_true(((const float *)samples_inputs(s, 0)->data)[i] == (float)(10 * channel + place - (channel + 1)));
+    }
+    samples_close(s);
+    unlink(o.path);
+}
+
+static void test_layouts(void **state)
+{
+    (void)state;
+    check_layout(false, false, NULL, true);
+    check_layout(false, false, "nchw", true);
+    check_layout(false, true, NULL, false);
+    check_layout(false, true, "nhwc", true);
+    check_layout(true, true, NULL, true);
+    check_layout(true, false, "nchw", true);
+    check_layout(true, false, NULL, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_inside),
         cmocka_unit_test(test_score),
         cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_layouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
