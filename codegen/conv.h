@@ -9,7 +9,8 @@ typedef struct Conv {
     int64_t cin, cout;              /* per group */
     Dim n, h, w, c, oh, ow, m;      /* of input and result; 1-D is h = 1 */
     int64_t top, left;              /* pads, where conv_takes_pads; else 0 */
-    bool pointwise;                 /* 1x1, stride 1: rows are all pixels */
+    bool pointwise;                 /* 1x1, stride 1: all pixels of the input side by side */
+    bool one_run;                   /* rows of tiles are all pixels of the result, else those of one line */
     bool bytes;                     /* u8 with weights i8 */
     int bits;                       /* that these take (int8.h) */
 } Conv;

@@ -198,9 +198,12 @@ bool conv_is_depthwise(const Group *g);
 /* ---- tile.c: the register-tiled inner product ---- */
 
 typedef struct TileShape { int rows, panels; } TileShape;
-enum { MAX_TILE = 32, CERTAIN_ROWS = 9 };
-/* Rows x panels that fill the register file without spilling, as the model's choices or a cost model say. rows, cols: how many there are, 0 if unknown. */
-TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols);
+enum { MAX_TILE = 32, TILE_ROWS = 14, CERTAIN_ROWS = 9 };
+/* Rows (at most `most`) x panels that fill the register file without spilling, as the model's choices or a cost model say. rows, cols: how many there are,
+ * 0 if unknown. */
+TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols, int most);
+/* What the cost model says of the best of these shapes: cycles for each k, per row and panel. */
+double tile_least_cost(const Group *g, DType type, int64_t rows, int64_t cols, int most);
 
 /* Sums that are not complete yet: what a tile begins with and where it leaves them, if k is taken in several blocks. [row][the tile's columns]. */
 typedef struct Partial {
@@ -221,6 +224,7 @@ typedef struct Contract {
     TileShape shape;
     int64_t run_rows;               /* rows that lie side by side with row_step between them (a row of the image, or all); 0: only the run knows */
     LLVMValueRef row_step;          /* elements of a between such rows */
+    LLVMValueRef (*row_offset)(struct Contract *c, LLVMValueRef row);   /* elements of a before a row that may lie anywhere; NULL: by row_step */
     LLVMValueRef panel_step, k_step;/* elements of b between panels, between k and k + 1 */
     int64_t panel_rows, row_tiles;  /* of packed b: k from one panel to the next, tiles that read a panel one after the other; 0: only the run knows */
     Space space;                    /* of the result, for the epilogue */
@@ -248,6 +252,9 @@ struct Tile {
 void contract_open(Contract *c);
 /* All columns [col, col + panels*16) for the rows [row, row_end) of one run, as many tiles as it takes (at most shape.rows rows). */
 void contract_block(Contract *c, Tile at, LLVMValueRef row_end);
+/* Tiles (or lines of them) of a that all `groups` of panels pass over before the next are begun: of `all` as many as stay in the second-level cache.
+ * Bytes: of all tiles, and of all panels; 0: only the run knows. */
+Dim contract_band(const Contract *c, Dim all, int64_t a_bytes, int64_t b_bytes, Dim groups);
 /* CG_LANES neighbouring columns of one row of the result, by the epilogue. */
 LLVMValueRef contract_value(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRef col, LLVMValueRef mask);
 /* Epilogue and store of CG_LANES neighbouring columns of one row of the result. */

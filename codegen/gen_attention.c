@@ -453,7 +453,7 @@ static void make_room(Attention *a)
 {
     Codegen *cg = a->g->cg;
     int64_t rows = dim_is_const(a->T) ? a->T->k : 0;
-    TileShape tile = tile_choose(a->g, DT_f32, 0, rows && rows <= CG_LANES ? CG_LANES : MAX_WIDE * CG_LANES);
+    TileShape tile = tile_choose(a->g, DT_f32, 0, rows && rows <= CG_LANES ? CG_LANES : MAX_WIDE * CG_LANES, TILE_ROWS);
     a->panels = tile.panels;
     a->rows = tile.rows;
     a->queries = scratch_new(a, a->D);

@@ -1,8 +1,9 @@
-/* gen_conv.c -- convolution, channels last, as tiles of (output pixels of one row) x (output channels).
+/* gen_conv.c -- convolution, channels last, as tiles of (output pixels of one line) x (output channels).
  *
  * The input pixels under a filter row lie side by side in memory, so the sum over (kw, c) is one run of KW*C elements against packed weights; a tile
- * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels. Winograd's method and depthwise convolution have files of their own. Everything else (pads, channels
- * first, three spatial axes, computed weights) goes to gen_conv_any.c.
+ * sums such runs over kh. A pointwise convolution with stride 1 is a plain matrix product over all pixels; where lines are cut badly, tiles of other
+ * convolutions run across them too, and every row of a tile has its own place. Winograd's method and depthwise convolution have files of their own.
+ * Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
 #include "int8.h"
 #include "low_bit_code.h"
@@ -132,18 +133,37 @@ static Tile conv_tile(Contract *c, const Conv *k, LLVMValueRef group, LLVMValueR
     return at;
 }
 
-/* Lines that all panels pass over before the next lines are begun. Usually all: prefetchers bring a's rows in time. Where filters skip pixels, they bring
- * what is skipped, and what is read falls into half of the cache's sets: then as many as stay in the second-level cache. */
-static Dim band_lines(Codegen *cg, const Conv *k, Dim lines)
+/* Elements of the input that are read, 0 if only the run knows. */
+static int64_t elements_read(const Conv *k, Dim pixels)
 {
-    enum { BAND = 256 << 10, NO_BAND = 512 << 10 };     /* bytes */
-    Dim pixels = dim_mul(cg->m->dims, lines, k->ow);
     bool skips = k->kh < k->sh && k->kw < k->sw;
-    int64_t bytes = skips && dim_is_const(pixels) ? pixels->k * k->cin * k->groups * 4 : 0;
-    if (bytes <= NO_BAND)
-        return lines;
-    int64_t bands = (bytes + BAND - 1) / BAND;
-    return dim_const(cg->m->dims, (lines->k + bands - 1) / bands);
+    return dim_is_const(pixels) ? pixels->k * (skips ? 1 : k->sh * k->sw) * k->cin * k->groups : 0;
+}
+
+/* Elements of the input before the first one under a pixel of the result. */
+static LLVMValueRef pixel_offset(Contract *c, LLVMValueRef pixel)
+{
+    const Conv *k = c->ctx;
+    Group *g = c->g;
+    Codegen *cg = g->cg;
+    LLVMValueRef at[3];
+    split_index(g, pixel, 3, (Dim[]){ k->n, k->oh, k->ow }, at);
+    LLVMValueRef line = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, at[0], group_dim(g, k->h), ""), LLVMBuildNSWMul(cg->b, at[1], cg_i64(cg, k->sh), ""), "");
+    LLVMValueRef before = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, line, group_dim(g, k->w), ""), LLVMBuildNSWMul(cg->b, at[2], cg_i64(cg, k->sw), ""), "");
+    return LLVMBuildNSWMul(cg->b, before, group_dim(g, k->c), "");
+}
+
+/* Where a few rows fill the registers, a line leaves a tile of rows too few to hide the latency of their sums. */
+enum { JOINED_ROWS = 8 };           /* addresses fit the general registers */
+
+static bool joins_lines(const Group *g, const Conv *k, Dim pixels)
+{
+    const double place_cycles = 3;
+    if (k->pointwise || k->bytes || g->weights || !dim_is_const(pixels) || !dim_is_const(k->ow))
+        return false;
+    DType type = contract_type(g);
+    double joined = tile_least_cost(g, type, pixels->k, k->cout, JOINED_ROWS) + place_cycles / (double)(k->kh * k->kw * k->cin);
+    return joined < tile_least_cost(g, type, k->ow->k, k->cout, TILE_ROWS);
 }
 
 /* ---- weights of few bits ---- */
@@ -207,8 +227,10 @@ static Work conv_units(Contract *c, const Conv *k, Dim lines, Dim blocks, Dim ru
     Codegen *cg = g->cg;
     DimTable *dims = cg->m->dims;
     int64_t step = c->shape.panels * CG_LANES;
-    Dim one = dim_const(dims, 1), band = band_lines(cg, k, lines), bands = band == lines ? one : dim_ceil_div(dims, lines, band);
-    Dim parts[5] = { dim_const(dims, k->groups), bands, dim_const(dims, (k->cout + step - 1) / step), band, k->pointwise ? one : blocks };
+    Dim one = dim_const(dims, 1), sets = dim_const(dims, (k->cout + step - 1) / step);
+    int64_t a_bytes = elements_read(k, c->rows) * dtype_bytes(c->a.type), b_bytes = k->kh * k->kw * k->cin * k->groups * k->cout * dtype_bytes(c->b.type);
+    Dim band = contract_band(c, lines, a_bytes, b_bytes, sets), bands = band == lines ? one : dim_ceil_div(dims, lines, band);
+    Dim parts[5] = { dim_const(dims, k->groups), bands, sets, band, k->one_run ? one : blocks };
     Dim row_tiles = dim_mul(dims, band, parts[4]), units = one;
     c->panel_rows = k->kh * k->kw * k->cin;
     c->row_tiles = dim_is_const(row_tiles) ? row_tiles->k : 0;
@@ -219,7 +241,7 @@ static Work conv_units(Contract *c, const Conv *k, Dim lines, Dim blocks, Dim ru
     split_index(g, l.index, 5, parts, part);
     LLVMValueRef panel = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c->shape.panels), "");
     LLVMValueRef line = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[1], group_dim(g, band), ""), part[3], "");
-    Tile at = k->pointwise ? conv_tile(c, k, part[0], cg_i64(cg, 0), line, panel, run) : conv_tile(c, k, part[0], line, part[4], panel, run);
+    Tile at = k->one_run ? conv_tile(c, k, part[0], cg_i64(cg, 0), line, panel, run) : conv_tile(c, k, part[0], line, part[4], panel, run);
     at.number = linear_offset(g, 2, parts + 3, part + 3);
     bool rest = band != lines && lines->k % band->k;        /* the last band has fewer lines */
     Branch b = { NULL, NULL };
@@ -239,18 +261,22 @@ static void conv_tiles(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *wor
     Codegen *cg = g->cg;
     DimTable *dims = cg->m->dims;
     Conv k = conv_of(g);
-    Dim pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow)), run = k.pointwise ? pixels : k.ow;
-    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .packed = true, .rows = pixels, .cols = k.m, .sum = conv_sum, .ctx = &k };
+    Dim pixels = dim_mul(dims, k.n, dim_mul(dims, k.oh, k.ow));
+    bool joined = joins_lines(g, &k, pixels);
+    k.one_run = k.pointwise || joined;
+    Dim run = k.one_run ? pixels : k.ow;
+    Contract c = { .g = g, .a = operand_elements(g, group_operand(g, node_in(g->anchor, 0))), .packed = true, .rows = pixels, .cols = k.m, .sum = conv_sum,
+                   .row_offset = joined ? pixel_offset : NULL, .ctx = &k };
     if (!g->weights)
         c.b = operand_elements(g, group_operand(g, node_in(g->anchor, 1)));
     c.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     c.run_rows = dim_is_const(run) ? run->k : 0;
-    c.shape = low_bit_shape(g, tile_choose(g, contract_type(g), c.run_rows, k.cout));
+    c.shape = low_bit_shape(g, tile_choose(g, contract_type(g), c.run_rows, k.cout, joined ? JOINED_ROWS : TILE_ROWS));
     c.row_step = group_dim(g, dim_mulk(dims, k.c, k.pointwise ? 1 : k.sw));
     c.panel_step = cg_i64(cg, k.kh * (rows_are_whole(&k) ? 1 : k.kw) * packed_run(&k));
     c.k_step = cg_i64(cg, CG_LANES);
     contract_open(&c);
-    Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows)), lines = k.pointwise ? blocks : dim_mul(dims, k.n, k.oh);
+    Dim blocks = dim_ceil_div(dims, run, dim_const(dims, c.shape.rows)), lines = k.one_run ? blocks : dim_mul(dims, k.n, k.oh);
     *work = (g->weights ? conv_many : conv_units)(&c, &k, lines, blocks, run, begin, end);
     g->space = NULL;
 }

@@ -1,8 +1,8 @@
-/* gen_matmul.c -- batched matrix product with an elementwise epilogue. Units: (batch, group of panels, block of rows), rows innermost, so that
- * neighbouring units share the same columns of b. Where b has no batch, all rows of a are one long matrix.
+/* gen_matmul.c -- batched matrix product with an elementwise epilogue. Units: (batch, set of groups, band of blocks, group of panels, block of rows), rows
+ * innermost, so that neighbouring units share the same columns of b. Where b has no batch, all rows of a are one long matrix.
  *
- * With the attribute pack, a unit that comes to new columns copies them into scratch, panel by panel, and the units after it read the copy: where the rows
- * of b lie a power of two apart, their columns would fall into few sets of the first-level cache.
+ * With the attribute pack, a unit that comes to a new set of columns copies them into scratch, panel by panel, and the units after it read the copy: where
+ * the rows of b lie a power of two apart, their columns would fall into few sets of the first-level cache. Otherwise all columns are one set.
  */
 #include "int8.h"
 #include "low_bit_code.h"
@@ -13,6 +13,9 @@ typedef struct Matmul {
     Dim M, N, K, batch;             /* M: rows of one batch */
     bool flat;                      /* b has no batch: rows are batch * M */
     Dim panel;                      /* elements of a packed panel of b */
+    Dim groups, blocks;             /* of panels, of rows */
+    int64_t per_set;                /* groups of a packed set: several units' columns, so that a row of b is read in longer pieces; 0: all */
+    Dim band;                       /* blocks of a band, see contract_band */
 } Matmul;
 
 static Matmul matmul_of(const Group *g)
@@ -95,7 +98,6 @@ typedef struct Packing {
     Elements plain;                 /* b as it lies in memory */
     LLVMValueRef ready;             /* variable: which set of panels the scratch holds, -1: none */
     LLVMValueRef slot;
-    int panels;                     /* of a set: several units' columns, so that a row of b is read in longer pieces */
 } Packing;
 
 /* From here on the tile reads this thread's scratch. */
@@ -103,8 +105,7 @@ static Packing packing_open(Contract *c, const Matmul *m)
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
-    Packing p = { .plain = c->b, .slot = slot_claim(g, PACK_SLOTS), .ready = cg_variable(cg, cg_i64(cg, -1)),
-                  .panels = PACK_PANELS / c->shape.panels * c->shape.panels };
+    Packing p = { .plain = c->b, .slot = slot_claim(g, PACK_SLOTS), .ready = cg_variable(cg, cg_i64(cg, -1)) };
     LLVMValueRef elements = LLVMBuildMul(cg->b, group_dim(g, m->K), cg_i64(cg, PACK_PANELS * PACK_LANES), "");
     c->b.ptr = cg_gep(cg, g->scratch, c->b.type, LLVMBuildMul(cg->b, p.slot, elements, ""));
     c->panel_step = LLVMBuildMul(cg->b, group_dim(g, m->K), cg_i64(cg, CG_LANES), "");
@@ -117,11 +118,12 @@ static void pack_columns(Contract *c, const Matmul *m, const Packing *p, LLVMVal
 {
     Codegen *cg = c->g->cg;
     LLVMValueRef cols = group_dim(c->g, m->N), left = LLVMBuildSub(cg->b, cols, col, ""), mask[PACK_PANELS];
-    for (int q = 0; q < p->panels; q++)
+    int panels = (int)m->per_set * c->shape.panels;
+    for (int q = 0; q < panels; q++)
         mask[q] = lane_mask(cg, LLVMBuildSub(cg->b, left, cg_i64(cg, q * CG_LANES), ""));
     Loop k = loop_begin(cg, cg_i64(cg, 0), group_dim(c->g, m->K), 1, "pack");
     LLVMValueRef row = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWAdd(cg->b, from, col, ""), LLVMBuildNSWMul(cg->b, k.index, cols, ""), "");
-    for (int q = 0; q < p->panels; q++) {
+    for (int q = 0; q < panels; q++) {
         LLVMValueRef v = elements_load(cg, &p->plain, LLVMBuildNSWAdd(cg->b, row, cg_i64(cg, q * CG_LANES), ""), CG_LANES, mask[q]);
         LLVMValueRef to = LLVMBuildNSWAdd(cg->b, LLVMBuildNSWMul(cg->b, c->panel_step, cg_i64(cg, q), ""), LLVMBuildNSWMul(cg->b, k.index, c->k_step, ""), "");
         elements_store(cg, &c->b, v, to, CG_LANES, NULL);
@@ -129,20 +131,15 @@ static void pack_columns(Contract *c, const Matmul *m, const Packing *p, LLVMVal
     loop_end(cg, &k);
 }
 
-/* Sees to it that the scratch holds the unit's columns; returns its elements before them. batch, group: of the unit; matrix: elements of b before its
- * matrix, which has `groups` groups of columns. */
-static LLVMValueRef packed_start(Contract *c, const Matmul *m, const Packing *p, LLVMValueRef batch, LLVMValueRef group, Dim groups, LLVMValueRef matrix)
+/* Sees to it that the scratch holds the unit's set. number: of all sets of the batch; matrix: elements of b before its matrix; col: the set's first. */
+static void packed_ready(Contract *c, const Matmul *m, const Packing *p, LLVMValueRef number, LLVMValueRef matrix, LLVMValueRef col)
 {
     Codegen *cg = c->g->cg;
-    LLVMValueRef per_set = cg_i64(cg, p->panels / c->shape.panels);
-    LLVMValueRef set = LLVMBuildUDiv(cg->b, group, per_set, ""), within = LLVMBuildURem(cg->b, group, per_set, "");
-    LLVMValueRef number = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, batch, group_dim(c->g, groups), ""), set, "");
     Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntNE, number, cg_get(cg, p->ready), ""));
-    pack_columns(c, m, p, matrix, LLVMBuildMul(cg->b, set, cg_i64(cg, p->panels * CG_LANES), ""));
+    pack_columns(c, m, p, matrix, col);
     cg_set(cg, p->ready, number);
     branch_else(cg, &b);
     branch_end(cg, &b);
-    return LLVMBuildNSWMul(cg->b, LLVMBuildMul(cg->b, within, cg_i64(cg, c->shape.panels), ""), c->panel_step, "");
 }
 
 /* ---- units ---- */
@@ -156,7 +153,7 @@ static bool known_few(const Group *g)
 static TileShape matmul_shape(const Group *g, const Matmul *m)
 {
     int64_t rows = dim_is_const(m->M) ? m->M->k : 0, cols = dim_is_const(m->N) ? m->N->k : 0;
-    TileShape s = low_bit_shape(g, tile_choose(g, contract_type(g), rows, cols));
+    TileShape s = low_bit_shape(g, tile_choose(g, contract_type(g), rows, cols, TILE_ROWS));
     if (known_few(g) && rows <= LOW_BIT_DIRECT_ZEROS) {
         int64_t most = (rows == 1 ? 4 : 2) * CG_LANES;
         s = (TileShape){ (int)rows, (int)((cols < most ? cols + CG_LANES - 1 : most) / CG_LANES) };
@@ -164,26 +161,73 @@ static TileShape matmul_shape(const Group *g, const Matmul *m)
     return s;
 }
 
-/* Where the units are: rows innermost. */
-static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, const Packing *packing)
+/* How the units are counted; the last set and the last band may have units that there are not. */
+enum { BATCH, SET, BAND, GROUP, BLOCK, PARTS };
+
+static void matmul_parts(const Contract *c, const Matmul *m, Dim *part)
+{
+    DimTable *dims = c->g->cg->m->dims;
+    part[BATCH] = m->batch;
+    part[SET] = m->per_set ? dim_ceil_div(dims, m->groups, dim_const(dims, m->per_set)) : dim_const(dims, 1);
+    part[BAND] = m->band == m->blocks ? dim_const(dims, 1) : dim_ceil_div(dims, m->blocks, m->band);
+    part[GROUP] = m->per_set ? dim_const(dims, m->per_set) : m->groups;
+    part[BLOCK] = m->band;
+}
+
+/* Whether there is such a unit; NULL: certainly. */
+static LLVMValueRef unit_is_there(const Contract *c, const Matmul *m, LLVMValueRef group, LLVMValueRef block)
+{
+    Codegen *cg = c->g->cg;
+    bool more_groups = m->per_set && !(dim_is_const(m->groups) && m->groups->k % m->per_set == 0);
+    bool more_blocks = m->band != m->blocks && m->blocks->k % m->band->k;
+    LLVMValueRef g = more_groups ? LLVMBuildICmp(cg->b, LLVMIntSLT, group, group_dim(c->g, m->groups), "") : NULL;
+    LLVMValueRef b = more_blocks ? LLVMBuildICmp(cg->b, LLVMIntSLT, block, group_dim(c->g, m->blocks), "") : NULL;
+    return g && b ? LLVMBuildAnd(cg->b, g, b, "") : g ? g : b;
+}
+
+/* The unit's tile, and its columns ready to be read. part: of the unit; group, block: within the matrix. */
+static Tile matmul_tile(Contract *c, const Matmul *m, const LLVMValueRef *part, LLVMValueRef group, LLVMValueRef block, const Packing *packing)
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
     DimTable *dims = cg->m->dims;
     int64_t step = c->shape.panels * CG_LANES;
-    Dim panels = dim_ceil_div(dims, m->N, dim_const(dims, CG_LANES));
-    LLVMValueRef part[3];
+    Dim panels = dim_ceil_div(dims, m->N, dim_const(dims, CG_LANES)), size = c->packed ? dim_mul(dims, panels, m->panel) : dim_mul(dims, m->K, m->N);
+    Tile at = { .row = LLVMBuildMul(cg->b, block, cg_i64(cg, c->shape.rows), ""), .col = LLVMBuildMul(cg->b, group, cg_i64(cg, step), "") };
+    at.a_start = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->a, m->y, part[BATCH], dim_mul(dims, m->M, m->K));
+    LLVMValueRef matrix = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->b, m->y, part[BATCH], size);
+    LLVMValueRef first = LLVMBuildMul(cg->b, packing ? part[GROUP] : group, cg_i64(cg, c->shape.panels), "");
+    if (packing) {
+        Dim sets = dim_ceil_div(dims, m->groups, dim_const(dims, m->per_set));
+        LLVMValueRef number = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[BATCH], group_dim(g, sets), ""), part[SET], "");
+        packed_ready(c, m, packing, number, matrix, LLVMBuildMul(cg->b, part[SET], cg_i64(cg, m->per_set * step), ""));
+        matrix = cg_i64(cg, 0);
+    }
+    at.b_start = LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
+    at.number = part[BLOCK];
+    at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[BATCH], group_dim(g, m->M), ""), at.row, "");
+    return at;
+}
+
+static void matmul_units(Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Packing *packing)
+{
+    Group *g = c->g;
+    Codegen *cg = g->cg;
+    Dim parts[PARTS];
+    LLVMValueRef part[PARTS];
+    matmul_parts(c, m, parts);
     Loop l = loop_begin(cg, begin, end, 1, "unit");
-    split_index(g, l.index, 3, parts, part);
-    Tile at = { .row = LLVMBuildMul(cg->b, part[2], cg_i64(cg, c->shape.rows), ""), .col = LLVMBuildMul(cg->b, part[1], cg_i64(cg, step), "") };
-    at.a_start = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->a, m->y, part[0], dim_mul(dims, m->M, m->K));
-    LLVMValueRef matrix = m->flat ? cg_i64(cg, 0) : batch_offset(g, m->b, m->y, part[0], c->packed ? dim_mul(dims, panels, m->panel) : dim_mul(dims, m->K, m->N));
-    LLVMValueRef first = LLVMBuildMul(cg->b, part[1], cg_i64(cg, c->shape.panels), "");
-    at.b_start = packing ? packed_start(c, m, packing, part[0], part[1], parts[1], matrix)
-                         : LLVMBuildNSWAdd(cg->b, matrix, LLVMBuildNSWMul(cg->b, first, c->panel_step, ""), "");
-    at.number = part[2];
-    at.flat_row = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[0], group_dim(g, m->M), ""), at.row, "");
-    matmul_columns(c, m, at, group_dim(g, m->M));
+    split_index(g, l.index, PARTS, parts, part);
+    LLVMValueRef group = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[SET], cg_i64(cg, m->per_set), ""), part[GROUP], "");
+    LLVMValueRef block = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, part[BAND], group_dim(g, m->band), ""), part[BLOCK], ""), there = unit_is_there(c, m, group, block);
+    Branch b = { NULL, NULL };
+    if (there)
+        b = branch_begin(cg, there);
+    matmul_columns(c, m, matmul_tile(c, m, part, group, block, packing), group_dim(g, m->M));
+    if (there) {
+        branch_else(cg, &b);
+        branch_end(cg, &b);
+    }
     loop_end(cg, &l);
 }
 
@@ -194,14 +238,14 @@ static int direct_rows(const Contract *c)
 }
 
 /* Straight from packed codes: low_bit_code.h. */
-static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+static void matmul_few(Contract few, const Matmul *m, LLVMValueRef begin, LLVMValueRef end)
 {
     Codegen *cg = few.g->cg;
     few.b = (Elements){ low_bit_data(few.g), DT_u8 };
     few.panel_step = cg_i64(cg, low_bit_of(few.g)->panel_bytes);
     few.shape.rows = direct_rows(&few);
     few.sum = low_bit_sum;
-    matmul_units(&few, m, begin, end, parts, NULL);
+    matmul_units(&few, m, begin, end, NULL);
 }
 
 /* ---- weights of few bits ---- */
@@ -232,28 +276,37 @@ static Work matmul_many(Contract c, const Matmul *m, LLVMValueRef begin, LLVMVal
 }
 
 /* Where only the run knows the number of rows, both ways: of few rows, units are the same, a set of panels each. */
-static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts, Work *work)
+static void matmul_low_bit(const Contract *c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, Work *work)
 {
     Codegen *cg = c->g->cg;
     int few = direct_rows(c);
     if (known_few(c->g)) {
-        matmul_few(*c, m, begin, end, parts);
+        matmul_few(*c, m, begin, end);
     } else if (c->run_rows) {
         *work = matmul_many(*c, m, begin, end);
     } else {
         Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLE, group_dim(c->g, m->M), cg_i64(cg, few), ""));
-        matmul_few(*c, m, begin, end, parts);
+        matmul_few(*c, m, begin, end);
         branch_else(cg, &b);
         *work = matmul_many(*c, m, begin, end);
         branch_end(cg, &b);
     }
 }
 
-static void matmul_packing(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end, const Dim *parts)
+static void matmul_packing(Contract c, const Matmul *m, LLVMValueRef begin, LLVMValueRef end)
 {
     Packing packing = packing_open(&c, m);
-    matmul_units(&c, m, begin, end, parts, &packing);
+    matmul_units(&c, m, begin, end, &packing);
     slot_release(c.g, packing.slot);
+}
+
+/* Blocks of a band; weights of few bits are unpacked once, for all rows. */
+static Dim matmul_band(const Contract *c, const Matmul *m)
+{
+    if (c->g->weights)
+        return m->blocks;
+    int64_t k = dim_is_const(m->K) ? m->K->k : 0, rows = dim_is_const(m->M) ? m->M->k : 0, cols = dim_is_const(m->N) ? m->N->k : 0;
+    return contract_band(c, m->blocks, rows * k * dtype_bytes(c->a.type), k * cols * dtype_bytes(c->b.type), m->groups);
 }
 
 bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
@@ -275,17 +328,24 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     c.panel_step = c.packed ? group_dim(g, m.panel) : cg_i64(cg, CG_LANES);
     c.k_step = c.packed ? cg_i64(cg, CG_LANES) : group_dim(g, m.N);
     contract_open(&c);
-    Dim blocks = dim_ceil_div(dims, m.M, dim_const(dims, c.shape.rows)), groups = dim_ceil_div(dims, m.N, dim_const(dims, c.shape.panels * CG_LANES));
-    *work = (Work){ dim_mul(dims, m.batch, dim_mul(dims, blocks, groups)), dim_mulk(dims, m.K, c.shape.rows * c.shape.panels) };
+    m.blocks = dim_ceil_div(dims, m.M, dim_const(dims, c.shape.rows));
+    m.groups = dim_ceil_div(dims, m.N, dim_const(dims, c.shape.panels * CG_LANES));
+    bool packs = !g->weights && NODE_ATTR(g->anchor, matmul)->pack && !c.packed && c.shape.panels <= PACK_PANELS;
+    m.per_set = packs ? PACK_PANELS / c.shape.panels : 0;
+    m.band = matmul_band(&c, &m);
+    Dim parts[PARTS];
+    matmul_parts(&c, &m, parts);
+    *work = (Work){ dim_const(dims, 1), dim_mulk(dims, m.K, c.shape.rows * c.shape.panels) };
+    for (int i = 0; i < PARTS; i++)
+        work->units = dim_mul(dims, work->units, parts[i]);
     c.panel_rows = dim_is_const(m.K) ? m.K->k : 0;
-    c.row_tiles = dim_is_const(blocks) ? blocks->k : 0;
-    Dim parts[3] = { m.batch, groups, blocks };
+    c.row_tiles = dim_is_const(m.band) ? m.band->k : 0;
     if (g->weights)
-        matmul_low_bit(&c, &m, begin, end, parts, work);
-    else if (NODE_ATTR(g->anchor, matmul)->pack && !c.packed && c.shape.panels <= PACK_PANELS)
-        matmul_packing(c, &m, begin, end, parts);
+        matmul_low_bit(&c, &m, begin, end, work);
+    else if (packs)
+        matmul_packing(c, &m, begin, end);
     else
-        matmul_units(&c, &m, begin, end, parts, NULL);
+        matmul_units(&c, &m, begin, end, NULL);
     g->space = NULL;
     return true;
 }

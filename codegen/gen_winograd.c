@@ -435,9 +435,10 @@ static void open_contracts(Transform *t)
     t->out = (Contract){ .g = g, .rows = dim_mul(cg->m->dims, t->k.n, dim_mul(cg->m->dims, t->k.oh, t->k.ow)), .cols = t->k.m };
     t->out.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     contract_open(&t->out);
-    t->product = (Contract){ .g = g, .a = t->v, .b = operand_elements(g, group_operand(g, node_in(g->anchor, 1))), .bias = -1, .packed = true,
+    Dim tiles = dim_mulk(cg->m->dims, t->total, t->w.n * t->w.n);     /* of all positions */
+    t->product = (Contract){ .g = g, .rows = tiles, .cols = t->k.m, .a = t->v, .b = operand_elements(g, group_operand(g, node_in(g->anchor, 1))), .bias = -1, .packed = true,
                              .run_rows = t->plan.tiles, .sum = product_sum, .store = product_store, .ctx = t };
-    t->product.shape = tile_choose(g, DT_f32, t->plan.tiles, cols);
+    t->product.shape = tile_choose(g, DT_f32, t->plan.tiles, cols, TILE_ROWS);
     t->product.row_step = cg_i64(cg, t->v_row);
     t->product.panel_step = cg_i64(cg, t->k.cin * CG_LANES);
     t->product.k_step = cg_i64(cg, CG_LANES);

@@ -22,15 +22,16 @@ static int registers_per_panel(const TargetInfo *t, DType type)
     return (bytes + vector - 1) / vector;
 }
 
-/* Cycles of one step of k: two multiply-adds and two loads per cycle, b from the second-level cache, and a chain of multiply-adds behind every sum.
+/* Cycles of one step of k: two multiply-adds and two loads per cycle, b from the second-level cache, and a chain of multiply-adds behind every sum,
+ * never in perfect order: 8 or 10 chains lose more than 12 (measured).
  * Every row is read as a stream of its own; the hardware prefetchers follow some 10 of them (measured: 14 rows are 2 % slower on whole networks). */
 static double step_cycles(double rows, double panels, double registers)
 {
-    const double l2_bytes = 28, latency = 4, loop = 0.5, streams = 10, beyond = 0.1;
-    double fma = rows * panels * registers / 2, loads = (panels * registers + rows) / 2, b = 4 * CG_LANES * panels / l2_bytes;
+    const double l2_bytes = 28, latency = 4, loop = 0.5, chains = 12, disorder = 0.25, streams = 10, beyond = 0.1;
+    double sums = rows * panels * registers, fma = sums / 2, loads = (panels * registers + rows) / 2, b = 4 * CG_LANES * panels / l2_bytes;
     double most = fma > loads ? fma : loads;
     most = most > b ? most : b;
-    return (most > latency ? most : latency) + loop + (rows > streams ? beyond * (rows - streams) : 0);
+    return (most > latency ? most : latency) + loop + (sums < chains ? disorder : 0) + (rows > streams ? beyond * (rows - streams) : 0);
 }
 
 /* Cycles per useful multiply-add of a panel: rows that fill no tile cost nearly as much as full ones. */
@@ -62,14 +63,14 @@ static void shapes_add(Shapes *s, TileShape shape, double cost)
     s->item[i].cost = cost;
 }
 
-static Shapes tile_shapes(const TargetInfo *t, DType type, int64_t rows, int64_t cols)
+static Shapes tile_shapes(const TargetInfo *t, DType type, int64_t rows, int64_t cols, int most_rows)
 {
     int per = registers_per_panel(t, type), room = t->vector_registers > 0 ? t->vector_registers : 16;
-    int64_t want = rows ? rows : 14, panels = cols ? (cols + CG_LANES - 1) / CG_LANES : 2;
+    int64_t want = rows ? rows : TILE_ROWS, panels = cols ? (cols + CG_LANES - 1) / CG_LANES : 2;
     int most = want == 1 ? 4 : 8;           /* one row waits for memory, which is read faster in fewer streams */
     Shapes s = { .n = 0 };
     for (int p = 1; p <= most && p <= panels; p++)
-        for (int r = 1; r <= 14 && r <= want && r * p <= MAX_TILE; r++) {
+        for (int r = 1; r <= most_rows && r <= want && r * p <= MAX_TILE; r++) {
             if ((r * p + p) * per + 1 > room && r * p > 1)
                 continue;
             double waste = cols ? (double)((panels + p - 1) / p * p) / (double)panels : 1;
@@ -78,12 +79,17 @@ static Shapes tile_shapes(const TargetInfo *t, DType type, int64_t rows, int64_t
     return s;
 }
 
-TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols)
+double tile_least_cost(const Group *g, DType type, int64_t rows, int64_t cols, int most)
+{
+    return tile_shapes(&g->cg->target, type, rows, cols, most).item[0].cost;
+}
+
+TileShape tile_choose(const Group *g, DType type, int64_t rows, int64_t cols, int most)
 {
     enum { TRIED = 8 };                     /* when tuning */
     static const double worth_trying = 1.5; /* times the least cost */
     Codegen *cg = g->cg;
-    Shapes s = tile_shapes(&cg->target, type, rows, cols);
+    Shapes s = tile_shapes(&cg->target, type, rows, cols, most);
     if (!cg->m->choices)
         return s.item[0].shape;
     const char *text[TRIED];
@@ -137,6 +143,15 @@ static bool together(const Tile *t)
     return t->number && c->row_tiles && c->panel_rows && t->panels * c->panel_rows * CG_LANES * dtype_bytes(c->b.type) <= NEXT_PANELS;
 }
 
+/* Steps of k for each line that this tile asks for, as a power of two: fewer of the next panels, which other tiles ask for too. */
+static int steps_per_line(const Tile *t)
+{
+    int shift = 0;
+    while (together(t) && t->c->row_tiles >> (shift + 1))
+        shift++;
+    return shift;
+}
+
 /* Weights stream through once, from memory if the model is larger than the caches. Several row tiles read the same panels, the first of them from there:
  * so that it does not wait while the others leave the memory idle, all of them together ask for the next panels, evenly. Where the number of tiles
  * is not known, or the panels are too large, each asks for its own a little ahead. pos: k within the panel. Returns elements from the tile's own panel. */
@@ -147,11 +162,8 @@ static LLVMValueRef prefetch_offset(const Tile *t, LLVMValueRef pos)
     LLVMValueRef lanes = cg_i64(cg, CG_LANES);
     if (!together(t))
         return LLVMBuildMul(cg->b, LLVMBuildAdd(cg->b, pos, cg_i64(cg, AHEAD), ""), lanes, "");
-    int shift = 0;
-    while (c->row_tiles >> (shift + 1))
-        shift++;
     LLVMValueRef done = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, t->number, cg_i64(cg, c->panel_rows), ""), pos, "");
-    LLVMValueRef line = LLVMBuildLShr(cg->b, done, cg_i64(cg, shift), "");
+    LLVMValueRef line = LLVMBuildLShr(cg->b, done, cg_i64(cg, steps_per_line(t)), "");
     return LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, line, lanes, ""), LLVMBuildMul(cg->b, c->panel_step, cg_i64(cg, t->panels), ""), "");
 }
 
@@ -178,6 +190,56 @@ static LLVMValueRef there_or_last(const Tile *t, int r)
     return LLVMBuildSelect(cg->b, LLVMBuildICmp(cg->b, LLVMIntSLT, n, last, ""), n, last, "");
 }
 
+/* Elements of a before row r of the tile, and a_offset more. */
+static LLVMValueRef row_start(const Tile *t, int r, LLVMValueRef a_offset)
+{
+    const Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    if (!c->row_offset)
+        return element_offset(cg, LLVMBuildNSWAdd(cg->b, element_offset(cg, t->a_start, t->row, c->row_step), a_offset, ""), there_or_last(t, r), c->row_step);
+    LLVMValueRef from = LLVMBuildNSWAdd(cg->b, t->a_start, a_offset, ""), row = LLVMBuildNSWAdd(cg->b, t->row, there_or_last(t, r), "");
+    return LLVMBuildNSWAdd(cg->b, from, c->row_offset(t->c, row), "");
+}
+
+/* One k, `ahead` of the loop's, of every row and panel. row: where the rows of a start; b0: elements of b before the run. What is ahead is added to the
+ * address, not to k: LLVM would compute such numbers for several rows in one vector. */
+static void tile_step(Tile *t, const LLVMValueRef *row, LLVMValueRef b0, LLVMValueRef k, int ahead)
+{
+    Contract *c = t->c;
+    Codegen *cg = c->g->cg;
+    DType type = contract_type(c->g);
+    Elements from = { cg_gep(cg, c->a.ptr, c->a.type, cg_i64(cg, ahead)), c->a.type };
+    LLVMValueRef b[8];
+    for (int p = 0; p < t->panels; p++) {
+        LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), LLVMBuildNSWAdd(cg->b, k, cg_i64(cg, ahead), ""), c->k_step);
+        b[p] = contract_operand(c->g, elements_load(cg, &c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
+    }
+    for (int r = 0; r < t->rows; r++) {
+        LLVMValueRef at = LLVMBuildNSWAdd(cg->b, row[r], k, "");
+        LLVMValueRef a = cg_splat(cg, contract_operand(c->g, elements_load(cg, &from, at, 1, NULL), c->a.type, 1), CG_LANES);
+        for (int p = 0; p < t->panels; p++) {
+            LLVMValueRef acc = t->acc[r * t->panels + p];
+            LLVMValueRef sum = dtype_is_float(type) ? cg_fma(cg, a, b[p], cg_get(cg, acc))
+                                                    : LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, a, b[p], ""), cg_get(cg, acc), "");
+            cg_set(cg, acc, sum);
+        }
+    }
+}
+
+/* Steps for each test of the loop's end. Branch predictors know the end of a loop of some 64 turns, but not of one of hundreds (measured with 16 registers:
+ * 2 % of a product with 256 k; with 32 LLVM loads ahead of several steps until it has to spill sums). Only where much is computed: elsewhere small code
+ * counts for more. */
+static int steps_at_once(const Tile *t, LLVMValueRef length)
+{
+    enum { STEPS = 4, LONG = 64, GUESS = 256, FEW_REGISTERS = 16 };     /* GUESS: rows that only the run knows */
+    static const double much = 1 << 22;             /* multiply-adds */
+    const Contract *c = t->c;
+    if (c->g->cg->target.vector_registers > FEW_REGISTERS || !LLVMIsAConstantInt(length) || t->rows < c->shape.rows || !dim_is_const(c->cols))
+        return 1;
+    double n = (double)LLVMConstIntGetSExtValue(length), rows = dim_is_const(c->rows) ? (double)c->rows->k : GUESS;
+    return n >= LONG && (int64_t)n % STEPS == 0 && rows * (double)c->cols->k * n >= much ? STEPS : 1;
+}
+
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length)
 {
     Contract *c = t->c;
@@ -186,34 +248,32 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
         tile_accumulate_int8(t, a_offset, b_offset, LLVMConstIntGetSExtValue(length));
         return;
     }
-    LLVMValueRef a0 = LLVMBuildNSWAdd(cg->b, element_offset(cg, t->a_start, t->row, c->row_step), a_offset, "");
-    LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, "");
-    DType type = contract_type(c->g);
-    LLVMValueRef row[MAX_TILE];
+    LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, ""), row[MAX_TILE];
     for (int r = 0; r < t->rows; r++)
-        row[r] = there_or_last(t, r);
-    Loop k = loop_begin(cg, cg_i64(cg, 0), length, 1, "k");
-    LLVMValueRef b[8];
-    if (c->packed && !c->near)      /* before the loads: between them it keeps LLVM from holding the sums in registers */
-        prefetch_panels(t, b_offset, k.index);
-    for (int p = 0; p < t->panels; p++) {
-        LLVMValueRef at = element_offset(cg, element_offset(cg, b0, cg_i64(cg, p), c->panel_step), k.index, c->k_step);
-        b[p] = contract_operand(c->g, elements_load(cg, &c->b, at, CG_LANES, c->packed ? NULL : t->mask[p]), c->b.type, CG_LANES);
-    }
-    for (int r = 0; r < t->rows; r++) {
-        LLVMValueRef at = LLVMBuildNSWAdd(cg->b, element_offset(cg, a0, row[r], c->row_step), k.index, "");
-        LLVMValueRef a = cg_splat(cg, contract_operand(c->g, elements_load(cg, &c->a, at, 1, NULL), c->a.type, 1), CG_LANES);
-        for (int p = 0; p < t->panels; p++) {
-            LLVMValueRef acc = t->acc[r * t->panels + p];
-            LLVMValueRef sum = dtype_is_float(type) ? cg_fma(cg, a, b[p], cg_get(cg, acc))
-                                                    : LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, a, b[p], ""), cg_get(cg, acc), "");
-            cg_set(cg, acc, sum);
-        }
+        row[r] = row_start(t, r, a_offset);
+    int steps = steps_at_once(t, length);
+    bool asks = c->packed && !c->near;
+    Loop k = loop_begin(cg, cg_i64(cg, 0), length, steps, "k");
+    for (int s = 0; s < steps; s++) {
+        if (asks && s % (1 << steps_per_line(t)) == 0)  /* before the loads: between them it keeps LLVM from holding the sums in registers */
+            prefetch_panels(t, b_offset, LLVMBuildNSWAdd(cg->b, k.index, cg_i64(cg, s), ""));
+        tile_step(t, row, b0, k.index, s);
     }
     loop_end(cg, &k);
 }
 
 /* ---- from accumulators to the result ---- */
+
+Dim contract_band(const Contract *c, Dim all, int64_t a_bytes, int64_t b_bytes, Dim groups)
+{
+    enum { BAND = 256 << 10, NO_BAND = 512 << 10 };
+    if (a_bytes <= NO_BAND || !b_bytes || !dim_is_const(all) || !dim_is_const(groups))
+        return all;
+    int64_t bands = (a_bytes + BAND - 1) / BAND;
+    if (bands * b_bytes * 8 > a_bytes * groups->k)      /* every band reads b again, from further away */
+        return all;
+    return dim_const(c->g->cg->m->dims, (all->k + bands - 1) / bands);
+}
 
 void contract_open(Contract *c)
 {
