@@ -280,10 +280,36 @@ static void share_scales(WeightRows *r)
 
 /* ---- weights as rows ---- */
 
-enum { FEW_CHANNELS = 16, FEW_WEIGHTS = 256 };
+enum { FEW_CHANNELS = 16, FEW_WEIGHTS = 256, FEW_NUMBERS = 4096 };
+
+static int operand_of(const Node *n)
+{
+    return n->op == OP_gather ? 0 : 1;
+}
+
+/* A matrix has its rows along its second axis, filters and tables along the first. */
+static bool rows_first(const WeightRows *r)
+{
+    return r->product->op != OP_matmul;
+}
+
+/* Rows of a constant table that nobody reads but by their number. */
+static bool is_table_lookup(const Node *n)
+{
+    const Value *v = n->op == OP_gather ? node_in(n, 0) : NULL;
+    const Tensor *t = v ? value_constant(v) : NULL;
+    if (!t || t->dtype != DT_f32 || t->splat || t->rank != 2 || t->count < FEW_NUMBERS || t->dim[1] < FEW_CHANNELS || NODE_ATTR(n, gather)->axis != 0)
+        return false;
+    FOR_EACH_USE(u, v)
+        if (u->user->op != OP_gather || u != &u->user->in[0])
+            return false;
+    return !value_constant(node_in(n, 1));
+}
 
 static bool is_weight_product(const Node *n)
 {
+    if (is_table_lookup(n))
+        return true;
     if ((n->op != OP_matmul && n->op != OP_conv) || n->nin < 2)
         return false;
     const Value *v = node_in(n, 1);
@@ -296,7 +322,7 @@ static bool is_weight_product(const Node *n)
 /* Place of element (row, tap, k) in the tensor. */
 static int64_t place_of(const WeightRows *r, int64_t row, int64_t tap, int64_t k)
 {
-    return r->product->op == OP_matmul ? k * r->rows + row : (row * r->k + k) * r->taps + tap;
+    return rows_first(r) ? (row * r->k + k) * r->taps + tap : k * r->rows + row;
 }
 
 WeightRows weight_codes_read(Arena *a, Node *product, const WeightKind *kind, int64_t group)
@@ -304,12 +330,12 @@ WeightRows weight_codes_read(Arena *a, Node *product, const WeightKind *kind, in
     WeightRows r = { .product = product, .kind = kind };
     if (!is_weight_product(product))
         return r;
-    const Tensor *t = value_constant(node_in(product, 1));
-    bool conv = product->op == OP_conv;
-    r.rows = t->dim[conv ? 0 : 1];
-    r.k = t->dim[conv ? 1 : 0];
+    const Tensor *t = value_constant(node_in(product, operand_of(product)));
+    bool table = product->op == OP_gather;
+    r.rows = t->dim[!rows_first(&r)];
+    r.k = t->dim[rows_first(&r)];
     r.taps = t->count / (r.rows * r.k);
-    if (group && conv && r.k < FEW_CHANNELS) {      /* the first layer's: groups of a few weights would be mostly scales */
+    if (table || (group && product->op == OP_conv && r.k < FEW_CHANNELS)) {     /* the first layer's: groups of a few weights would be mostly scales */
         r.kind = weight_kind("int8");
         group = 0;
     }
@@ -365,12 +391,11 @@ void weight_codes_round(WeightRows *r)
 /* Sizes of what has one number per group. */
 static int factor_dims(const WeightRows *r, int64_t *dim)
 {
-    const Tensor *w = value_constant(node_in(r->product, 1));
-    bool conv = r->product->op == OP_conv;
+    const Tensor *w = value_constant(node_in(r->product, operand_of(r->product)));
     for (int d = 2; d < w->rank; d++)
         dim[d] = r->pieces > 1 ? w->dim[d] : 1;
-    dim[conv ? 0 : 1] = r->rows;
-    dim[conv ? 1 : 0] = r->groups;
+    dim[!rows_first(r)] = r->rows;
+    dim[rows_first(r)] = r->groups;
     return w->rank;
 }
 
@@ -384,12 +409,11 @@ static Tensor *factors(Module *m, const WeightRows *r, DType type, bool zero)
 {
     int64_t dim[MAX_RANK];
     int rank = factor_dims(r, dim);
-    bool conv = r->product->op == OP_conv;
     Tensor *t = tensor_new(m->arena, type, rank, dim);
     for (int64_t row = 0; row < r->rows; row++)
         for (int64_t piece = 0; piece < r->pieces; piece++)
             for (int64_t g = 0; g < r->groups; g++) {
-                int64_t to = conv ? (row * r->groups + g) * r->pieces + piece : g * r->rows + row;
+                int64_t to = rows_first(r) ? (row * r->groups + g) * r->pieces + piece : g * r->rows + row;
                 tensor_set_f64(t, to, factor_of(&r->grid[(row * r->pieces + piece) * r->groups + g], zero));
             }
     return t;
@@ -397,7 +421,7 @@ static Tensor *factors(Module *m, const WeightRows *r, DType type, bool zero)
 
 static Tensor *codes(Module *m, const WeightRows *r)
 {
-    const Tensor *w = value_constant(node_in(r->product, 1));
+    const Tensor *w = value_constant(node_in(r->product, operand_of(r->product)));
     const WeightKind *k = r->kind;
     int lowest = k->level || k->rule == FLOAT8 ? 0 : k->lowest;
     Tensor *t = tensor_new(m->arena, k->type, w->rank, w->dim);
@@ -427,12 +451,12 @@ bool weight_codes_write(Module *m, const WeightRows *r)
     bool integer_zero = k->rule == ASYMMETRIC || k->rule == SIGNED_MAX, zero = integer_zero || k->rule == MINIMUM;
     Value *in[] = { mk_tensor(&b, codes(m, r)), mk_tensor(&b, factors(m, r, DT_f32, false)), zero ? mk_tensor(&b, factors(m, r, integer_zero ? k->type : DT_f32, true)) : NULL };
     bool blocks = r->pieces > 1 || r->groups > 1;
-    Attr_dequantize_blocks a = { .axis = n->op == OP_conv, .block = blocks ? r->group : 0, .levels = levels_of(m, k) };
-    Value *old = node_in(n, 1), *w = in[1] ? mk_dequantize_blocks(&b, (Inputs){ zero ? 3 : 2, in }, a) : NULL;
+    Attr_dequantize_blocks a = { .axis = rows_first(r), .block = blocks ? r->group : 0, .levels = levels_of(m, k) };
+    Value *old = node_in(n, operand_of(n)), *w = in[1] ? mk_dequantize_blocks(&b, (Inputs){ zero ? 3 : 2, in }, a) : NULL;
     if (!w)
         return false;
     w->name = old->name;
-    node_set_input(n, 1, w);
+    node_set_input(n, operand_of(n), w);
     return true;
 }
 
@@ -472,7 +496,7 @@ static bool is_there(Graph *g, const char *name)
         for (int i = node_bodies(n, body); i-- > 0;)
             if (is_there(body[i], name))
                 return true;
-        if ((n->op == OP_matmul || n->op == OP_conv) && n->loc.node && !strcmp(n->loc.node, name))
+        if ((n->op == OP_matmul || n->op == OP_conv || n->op == OP_gather) && n->loc.node && !strcmp(n->loc.node, name))
             return true;
     }
     return false;
@@ -486,15 +510,16 @@ static bool is_kept(const Node *n, const TextList *keep)
     return false;
 }
 
-static bool round_graph(Module *m, Graph *g, const WeightKind *k, int64_t group, const TextList *keep, Sum *sum)
+/* Products, or tables. */
+static bool round_graph(Module *m, Graph *g, const WeightKind *k, int64_t group, const TextList *keep, bool tables, Sum *sum)
 {
     FOR_EACH_NODE(n, g) {
         Graph *body[MAX_BODIES];
         for (int i = node_bodies(n, body); i-- > 0;)
-            if (!round_graph(m, body[i], k, group, keep, sum))
+            if (!round_graph(m, body[i], k, group, keep, tables, sum))
                 return false;
         Arena *a = arena_new();
-        WeightRows r = is_kept(n, keep) ? (WeightRows){ .w = NULL } : weight_codes_read(a, n, k, group);
+        WeightRows r = is_kept(n, keep) || (n->op == OP_gather) != tables ? (WeightRows){ .w = NULL } : weight_codes_read(a, n, k, group);
         if (r.w) {
             weight_codes_fit(&r);
             weight_codes_round(&r);
@@ -508,6 +533,17 @@ static bool round_graph(Module *m, Graph *g, const WeightKind *k, int64_t group,
     return true;
 }
 
+bool weight_codes_tables(Module *m, const TextList *keep, bool quiet)
+{
+    Sum s = { 0, 0, 0, 0, 0 };
+    if (!round_graph(m, m->graph, weight_kind("int8"), 0, keep, true, &s))
+        return false;
+    if (s.layers && !quiet)
+        printf("%d %s, %.0f numbers as int8: %.2f bits each, %.1f dB above the rounding error\n", s.layers, s.layers == 1 ? "table" : "tables", s.elements,
+               s.bits / s.elements, 10 * log10(s.signal / fmax(s.noise, 1e-300)));
+    return true;
+}
+
 bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *keep, bool quiet)
 {
     const WeightKind *k = weight_kind(o->kind);
@@ -515,12 +551,12 @@ bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *k
     for (int i = 0; i < keep->n; i++)
         if (!is_there(m->graph, keep->v[i]))
             return diag_error(m->diag, (Loc){ .file = m->file }, "--keep %s: there is no layer of that name", keep->v[i]);
-    if (!round_graph(m, m->graph, k, weight_group(k, o), keep, &s))
+    if (!round_graph(m, m->graph, k, weight_group(k, o), keep, false, &s))
         return false;
     if (!s.layers)
         return diag_error(m->diag, (Loc){ .file = m->file }, "there are no weights to store as %s: no product has constant f32 weights", k->name);
     if (!quiet)
         printf("%d layers, %.0f weights as %s: %.2f bits each, %.1f dB above the rounding error\n", s.layers, s.elements, k->name, s.bits / s.elements,
                10 * log10(s.signal / fmax(s.noise, 1e-300)));
-    return true;
+    return weight_codes_tables(m, keep, quiet);
 }

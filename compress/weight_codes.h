@@ -54,8 +54,8 @@ float grid_value(const Grid *g, int code);
 /* Weights of a product as rows. A row is `pieces` pieces of `length` neighbouring elements, each cut into groups: a piece is a tap, or, with one group per row, all
  * of it. */
 typedef struct WeightRows {
-    Node *product;                  /* conv, or matmul of a matrix [K, N] */
-    const WeightKind *kind;         /* filters of few input channels get int8 per row, whatever was asked for */
+    Node *product;                  /* conv, or matmul of a matrix [K, N], or gather from a table [rows, K] */
+    const WeightKind *kind;         /* filters of few input channels and tables get int8 per row, whatever was asked for */
     int64_t rows, k, taps;          /* k: input channels (of a group), or K */
     int64_t pieces, length, group, groups;      /* group: elements, the last of a piece cut off; groups: per piece */
     float *w;                       /* [row][tap][k], which is [row][piece][length] */
@@ -72,7 +72,10 @@ void weight_codes_round(WeightRows *r);                                  /* ever
 bool weight_codes_write(Module *m, const WeightRows *r);
 double weight_codes_bits(const WeightRows *r);                           /* stored, all of the product's, scales and zero points included */
 
-/* Every product of m whose name is not in keep, rounded to nearest. Says in one line what came of it, unless quiet; false after reporting. */
+/* Tables of which a gather reads rows (embeddings), whose names are not in keep, become int8 with a scale per row: their errors enter at the very beginning of a
+ * network, and what counts is that they do not fill the file. Says in one line what came of it; false after reporting. */
+bool weight_codes_tables(Module *m, const TextList *keep, bool quiet);
+/* Every product of m whose name is not in keep, rounded to nearest, and its tables. Says in one line what came of it, unless quiet; false after reporting. */
 bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *keep, bool quiet);
 
 #endif

@@ -143,7 +143,7 @@ static bool find_layers(Job *j, const TextList *keep)
     for (int i = 0; i < keep->n; i++) {
         bool found = false;
         FOR_EACH_NODE(n, j->m->graph)
-            found |= (n->op == OP_conv || n->op == OP_matmul) && n->loc.node && !strcmp(n->loc.node, keep->v[i]);
+            found |= (n->op == OP_conv || n->op == OP_matmul || n->op == OP_gather) && n->loc.node && !strcmp(n->loc.node, keep->v[i]);
         if (!found)
             return diag_error(j->m->diag, (Loc){ .file = j->m->file }, "--keep %s: there is no layer of that name", keep->v[i]);
     }
@@ -152,7 +152,7 @@ static bool find_layers(Job *j, const TextList *keep)
     j->layer = ARENA_ARRAY(j->arena, Layer, room + 1);
     FOR_EACH_NODE(n, j->m->graph) {
         Arena *a = arena_new();
-        if (!is_kept(n, keep) && weight_codes_read(a, n, j->kind, j->group).w)
+        if (n->op != OP_gather && !is_kept(n, keep) && weight_codes_read(a, n, j->kind, j->group).w)
             j->layer[j->n++].product = n;
         arena_free(a);
     }
@@ -262,6 +262,7 @@ bool weight_repair_quantize(Module *m, const WeightsOptions *w, const WeightRepa
         ok = round_layer(&j, &j.layer[i]);
     if (ok && !quiet)
         report(&j);
+    ok = ok && weight_codes_tables(m, keep, quiet);
     arena_free(j.arena);
     return ok;
 }

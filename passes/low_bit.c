@@ -1,6 +1,6 @@
 /* low_bit.c -- weights of few bits, however the file says it, become one dequantize_blocks right in front of what multiplies by them.
  *
- *   mul(sub(cast(q), cast(zero)), scale)              ->  dequantize_blocks(q, scale, zero)      q of 8 bits; quant.c has taken what it can
+ *   mul(sub(cast(q), cast(zero)), scale)              ->  dequantize_blocks(q, scale, zero)      q of 8 bits, for products and rows; quant.c has taken what it can
  *   mul(gather(levels, cast(q)), scale)               ->  dequantize_blocks(q, scale) {levels=...}       scale: per block, gathered for each element
  *   transpose(dequantize_blocks(q, scale, zero))      ->  dequantize_blocks(transpose(q), transpose(scale), transpose(zero))
  *   gather(dequantize_blocks(q, scale, zero), i)      ->  dequantize_blocks(gather(q, i), gather(scale, i), gather(zero, i))   rows of a table
@@ -53,15 +53,16 @@ static Value *codes_behind(Module *m, const Value *v)
     return bytes ? constant_of(m, q) : NULL;
 }
 
-/* Only products read v, transposed or not: there it pays. */
-static bool is_multiplied_by(const Value *v)
+/* Only products read v, transposed or not, or some of its rows: there it pays. */
+static bool is_read_packed(const Value *v)
 {
     if (!v->uses)
         return false;
     FOR_EACH_USE(u, v) {
         const Node *n = u->user;
         bool product = (n->op == OP_conv || n->op == OP_matmul) && u == &n->in[1];
-        if (!product && !(n->op == OP_transpose && is_multiplied_by(node_out(n))))
+        bool row = n->op == OP_gather && u == &n->in[0];
+        if (!product && !row && !(n->op == OP_transpose && is_read_packed(node_out(n))))
             return false;
     }
     return true;
@@ -80,7 +81,7 @@ static Value *of_rank(Builder *b, Value *v, int rank)
 static bool take_arithmetic(Module *m, Node *n)
 {
     Value *x = n->op == OP_mul ? n->in[0].val : NULL, *zero = NULL;
-    if (!x || x->type.dtype != DT_f32 || !same_shape(&x->type, &node_out(n)->type) || !is_multiplied_by(node_out(n)))
+    if (!x || x->type.dtype != DT_f32 || !same_shape(&x->type, &node_out(n)->type) || !is_read_packed(node_out(n)))
         return true;
     Value *q = codes_behind(m, x);
     if (!q && x->def->op == OP_sub) {
@@ -136,7 +137,7 @@ static bool take_levels(Module *m, Node *n)
     Value *q = cast->in[0].val;
     Attr_dequantize_blocks a = { 0 };
     bool codes = dtype_is_int(q->type.dtype) && !dtype_is_signed(q->type.dtype) && dtype_table[q->type.dtype].bits <= 8 && value_constant(q);
-    if (!codes || level->count != 1 << dtype_table[q->type.dtype].bits || !is_multiplied_by(node_out(n)))
+    if (!codes || level->count != 1 << dtype_table[q->type.dtype].bits || !is_read_packed(node_out(n)))
         return true;
     Value *scale = scale_behind(m, n->in[1].val, &q->type, &a);
     if (!scale || value_rank(scale) > value_rank(q) || !rewrite_allowed(m, "low_bit_levels", n))

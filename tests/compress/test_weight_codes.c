@@ -164,6 +164,29 @@ static void which_layers(void **state)
     assert_false(weight_codes_quantize(f->b.m, &o, &(TextList){ 0 }, true));    /* nothing is left */
 }
 
+/* A table that only gathers read becomes bytes, a scale per row, whatever the kind; one that something else reads, or that is kept, stays. */
+static void tables(void **state)
+{
+    Fix *f = *state;
+    Value *at = fix_input(f, DT_i64, "3"), *table = random_weights(f, 2, (const int64_t[]){ 100, 64 }), *other = random_weights(f, 2, (const int64_t[]){ 64, 64 });
+    Node *row = mk_gather(&f->b, IN(table, at), (Attr_gather){ 0 })->def, *shared = mk_gather(&f->b, IN(other, at), (Attr_gather){ 0 })->def;
+    row->loc.node = "table";
+    mk_relu(&f->b, other);
+    matmul(f, 64, 32);
+    const WeightsOptions o = { .kind = "int4" };
+    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "table" } }, true));
+    assert_non_null(value_constant(node_in(row, 0)));
+    assert_true(weight_codes_tables(f->b.m, &(TextList){ 0 }, true));
+    assert_non_null(value_constant(node_in(shared, 0)));
+    const Node *q = node_in(row, 0)->def;
+    assert_int_equal(q->op, OP_dequantize_blocks);
+    assert_int_equal(node_in(q, 0)->type.dtype, DT_i8);
+    assert_int_equal(node_in(q, 1)->type.dim[0]->k, 100);
+    const Tensor *w = value_constant(table), *y = fix_eval(f, node_in(row, 0)), *scale = value_constant(node_in(q, 1));
+    for (int64_t i = 0; i < w->count; i++)
+        assert_true(fabs(tensor_get_f64(w, i) - tensor_get_f64(y, i)) <= 0.501 * tensor_get_f64(scale, i / 64) + 1e-7);
+}
+
 static void misuse(void **state)
 {
     (void)state;
@@ -178,6 +201,6 @@ static void misuse(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fix_setup, fix_teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(every_kind), TEST(groups), TEST(grid_stays), TEST(shared_scales), TEST(which_layers), TEST(misuse) };
+    const struct CMUnitTest tests[] = { TEST(every_kind), TEST(groups), TEST(grid_stays), TEST(shared_scales), TEST(which_layers), TEST(tables), TEST(misuse) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
