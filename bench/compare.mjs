@@ -19,9 +19,10 @@ const usage = `usage: node bench/compare.mjs [options] MODEL.onnx|FOLDER...
   --rounds N         rounds of peer and ingot (default: 5)
   --runs N           timed runs in each (default: half a second's worth)
   --compile FLAGS    options for 'ingot compile', in one word
+  --compiled FILE    time this file, which 'ingot compress' may have made of the model, instead of compiling it
   --output DIR       write compare.md, compare.json and compare.svg there`;
 
-const defaults = { ort: process.env.ORT_DIR ?? '.', peer: '', build: 'build', threads: '1', rounds: '5', runs: '', compile: '', output: '' };
+const defaults = { ort: process.env.ORT_DIR ?? '.', peer: '', build: 'build', threads: '1', rounds: '5', runs: '', compile: '', compiled: '', output: '' };
 
 /** The command that times the peer, and what to call it. */
 function findPeer(options) {
@@ -52,6 +53,7 @@ function timeBoth(model, so, threads, peer, options) {
 }
 
 function compareModel(model, threadCounts, peer, options) {
+  if (options.compiled) return threadCounts.map(threads => ({ name: model.name, threads, ...timeBoth(model, options.compiled, threads, peer, options) }));
   return withFolder(folder => {
     const so = path.join(folder, 'model.so'), ingot = path.join(options.build, 'ingot'), start = performance.now();
     run(ingot, ['compile', model.file, '-o', so, ...words(options.compile)]);
@@ -69,9 +71,9 @@ const digits = x => x.toPrecision(x < 1 ? 3 : 4);
 
 function tableRow(r) {
   if (r.error) return `| ${r.name} | ${r.threads} | failed: ${r.error} | | | | | | |`;
-  const roof = `${Math.round((100 * r.roof_ms) / r.ingot.median_ms)} %`;
+  const roof = r.roof_ms ? `${Math.round((100 * r.roof_ms) / r.ingot.median_ms)} %` : '', compiled = r.compile_s?.toFixed(1) ?? '';
   return `| ${r.name} | ${r.threads} | ${digits(r.peer.median_ms)} | ${digits(r.ingot.median_ms)} | **${r.ratio.toFixed(2)}** | ${roof} | ` +
-    `${r.peer.load_ms.toFixed(1)} / **${r.ingot.load_ms.toFixed(2)}** | ${r.peer.rss_mb.toFixed(0)} / **${r.ingot.rss_mb.toFixed(0)}** | ${r.compile_s.toFixed(1)} |`;
+    `${r.peer.load_ms.toFixed(1)} / **${r.ingot.load_ms.toFixed(2)}** | ${r.peer.rss_mb.toFixed(0)} / **${r.ingot.rss_mb.toFixed(0)}** | ${compiled} |`;
 }
 
 /** For each number of threads: the geometric mean of the ratios, and the lowest. */

@@ -2,6 +2,9 @@
  *
  * The order is the one that measures best (docs/compression.md): channels go first, least squares fits what is left in f32, and rounding to bytes comes
  * last, so that its ranges are those of the network that will run.
+ *
+ * Without a budget for pruning, ways are tried from mild to strong: weights of eight bits, of four, then a tenth of the multiply-adds less each time. A budget in
+ * bytes takes the first that fits, --max-drop the last whose accuracy stays.
  */
 #include "compress.h"
 
@@ -10,14 +13,23 @@
 #include <string.h>
 
 
-enum { QUANTISED_PART = 4 };        /* a weight of 8 bits takes a quarter of its 32 */
+enum { TENTHS = 10, ROUGH_SAMPLES = 16 };
+static const double rough_margin = 0.99;        /* what is pruned by another ranking takes nearly as many bytes */
 
 typedef struct Stages {
+    const CompressOptions *o;
+    const Gammas *gammas;
     Report report;                  /* before: the original; after: the last stage */
     Samples *samples;               /* to score on */
     ingot_tensor labels;
     Observer *reference;
 } Stages;
+
+/* One way to compress. */
+typedef struct Rung {
+    int bits;                       /* of weights */
+    int tenths;                     /* of the multiply-adds that stay; all: nothing is pruned but what the options say */
+} Rung;
 
 static void print_head(void)
 {
@@ -38,12 +50,15 @@ static void print_stage(const char *name, const ReportSide *s)
 }
 
 /* Compiles the module as it is and measures it. */
-static bool stage(Stages *t, Module *m, const char *name, ReportSide *side)
+static bool stage(Stages *t, Module *m, const char *name)
 {
+    ReportSide *side = t->reference ? &t->report.after : &t->report.before;
     Observer *o = observer_open(m, NULL, 0);
     bool ok = o && report_side(m, o, t->reference, t->samples, t->labels.data ? &t->labels : NULL, side);
-    if (ok)
+    if (ok) {
         print_stage(name, side);
+        report_add_step(&t->report, name, side);
+    }
     if (t->reference)
         observer_close(o);
     else
@@ -51,8 +66,32 @@ static bool stage(Stages *t, Module *m, const char *name, ReportSide *side)
     return ok;
 }
 
+/* ---- one way ---- */
+
+static PruneOptions prune_options(const Stages *t, const Rung *r, char macs[16])
+{
+    PruneOptions p = t->o->prune;
+    p.samples = t->o->quantize.samples;
+    p.keep = t->o->quantize.keep;
+    if (!t->o->no_quantize)
+        p.bytes = NULL;             /* the budget of the whole */
+    if (r->tenths < TENTHS) {
+        snprintf(macs, 16, "%.1f", (double)r->tenths / TENTHS);
+        p.macs = macs;
+    }
+    return p;
+}
+
+static QuantizeOptions quantize_options(const Stages *t, const Rung *r)
+{
+    QuantizeOptions q = t->o->quantize;
+    q.weight_bits = r->bits;
+    q.max_drop = NULL;              /* that, too */
+    return q;
+}
+
 /* What pruning alone would give, before repair: on a copy of the graph's place. */
-static bool prune_stages(Stages *t, Module *m, const PruneOptions *o, const Gammas *gammas, ReportSide *side)
+static bool prune_stages(Stages *t, Module *m, const PruneOptions *o)
 {
     PruneReport report;
     if (!prune_wanted(o))
@@ -61,41 +100,165 @@ static bool prune_stages(Stages *t, Module *m, const PruneOptions *o, const Gamm
         PruneOptions raw = *o;
         Graph *whole = m->graph;
         raw.repair = "none";
-        if (!prune_module(m, &raw, gammas, &report) || !stage(t, m, "pruned", side))
+        if (!prune_module(m, &raw, t->gammas, &report) || !stage(t, m, "pruned"))
             return false;
         m->graph = whole;
-        return prune_module(m, o, gammas, &report) && stage(t, m, "repaired", side);
+        return prune_module(m, o, t->gammas, &report) && stage(t, m, "repaired");
     }
-    return prune_module(m, o, gammas, &report) && stage(t, m, "pruned", side);
+    return prune_module(m, o, t->gammas, &report) && stage(t, m, "pruned");
 }
 
-static bool all_stages(Stages *t, Module *m, const CompressOptions *o, const Gammas *gammas)
+static bool go(Stages *t, Module *m, const Rung *r)
 {
-    PruneOptions prune = o->prune;
-    char bytes[32];
-    double share;
-    prune.samples = o->quantize.samples;
-    prune.keep = o->quantize.keep;
-    if (prune.bytes && !o->no_quantize && sscanf(prune.bytes, "%lf", &share) == 1) {
-        snprintf(bytes, sizeof bytes, "%.9g", share * QUANTISED_PART);
-        prune.bytes = share <= 1 && share * QUANTISED_PART >= 1 ? NULL : bytes;         /* small enough by its bytes alone */
+    char macs[16];
+    PruneOptions p = prune_options(t, r, macs);
+    QuantizeOptions q = quantize_options(t, r);
+    return prune_stages(t, m, &p) && (t->o->no_quantize || (quantize_module(m, &q, NULL) && stage(t, m, "quantised")));
+}
+
+/* ---- which way ---- */
+
+/* What a way gives, on a copy. rough: only the sizes, without data where it is not needed for them. False, without a sentence: it leads nowhere. */
+static bool attempt(Stages *t, Module *m, const Rung *r, bool rough, ReportSide *side)
+{
+    Arena *a = arena_new();
+    Diag quiet;
+    PruneReport report;
+    char macs[16];
+    Module *copy = module_copy(a, m, NULL, 0);
+    PruneOptions p = prune_options(t, r, macs);
+    QuantizeOptions q = quantize_options(t, r);
+    diag_init(&quiet, a, NULL);
+    copy->diag = &quiet;
+    if (rough) {
+        p.samples.path = p.importance = p.repair = NULL;
+        q.samples.limit = ROUGH_SAMPLES;
+        q.nearest = true;
     }
-    print_head();
-    if (!stage(t, m, "original", &t->report.before) || !prune_stages(t, m, &prune, gammas, &t->report.after))
-        return false;
-    if (o->no_quantize)
+    bool ok = (!prune_wanted(&p) || prune_module(copy, &p, t->gammas, &report)) && quantize_module(copy, &q, NULL);
+    Observer *o = ok ? observer_open(copy, NULL, 0) : NULL;
+    ok = o && (rough ? observer_cost(o, NULL, &side->cost) : report_side(copy, o, t->reference, t->samples, t->labels.data ? &t->labels : NULL, side));
+    observer_close(o);
+    arena_free(a);
+    return ok;
+}
+
+static double bytes_allowed(const Stages *t)
+{
+    double x = strtod(t->o->prune.bytes, NULL);
+    return x <= 1 ? x * (double)t->report.before.weight_bytes : x;
+}
+
+static double points_lost(const Stages *t, const ReportSide *s)
+{
+    return accuracy_top1(&t->report.before.score.accuracy) - accuracy_top1(&s->score.accuracy);
+}
+
+static bool keeps_accuracy(const Stages *t, const ReportSide *s)
+{
+    return points_lost(t, s) <= strtod(t->o->quantize.max_drop, NULL) + 1e-9;
+}
+
+static void print_attempt(const Rung *r, const char *what)
+{
+    char tenths[32] = "nothing pruned";
+    if (r->tenths < TENTHS)
+        snprintf(tenths, sizeof tenths, "--macs %.1f", (double)r->tenths / TENTHS);
+    printf("tried %s, weights of %d bits: %s\n", tenths, r->bits, what);
+    fflush(stdout);
+}
+
+static bool attempt_fits(Stages *t, Module *m, const Rung *r, bool *led)
+{
+    ReportSide side = { 0 };
+    char text[64];
+    *led = attempt(t, m, r, true, &side);
+    snprintf(text, sizeof text, *led ? "%llu bytes" : "cannot be done", (unsigned long long)side.cost.file_bytes);
+    print_attempt(r, text);
+    return *led && (double)side.cost.file_bytes <= bytes_allowed(t) * (r->tenths < TENTHS ? rough_margin : 1);
+}
+
+/* The mildest that takes no more bytes: eight bits, then four, then less and less of the channels. */
+static bool find_small(Stages *t, Module *m, Rung *r)
+{
+    bool led = true;
+    while (led && !attempt_fits(t, m, r, &led)) {
+        if (r->bits == 8 && !t->o->quantize.weight_bits)
+            r->bits = 4;
+        else if (led && --r->tenths == 0)
+            led = false;
+    }
+    return led || diag_error(m->diag, (Loc){ .file = m->file }, "a budget of %.0f bytes cannot be met", bytes_allowed(t));
+}
+
+static bool attempt_keeps(Stages *t, Module *m, const Rung *r)
+{
+    ReportSide side = { 0 };
+    char text[64];
+    bool led = attempt(t, m, r, false, &side);
+    snprintf(text, sizeof text, led ? "top-1 %.2f %%, %llu bytes" : "cannot be done", led ? accuracy_top1(&side.score.accuracy) : 0, (unsigned long long)side.cost.file_bytes);
+    print_attempt(r, text);
+    return led && keeps_accuracy(t, &side);
+}
+
+/* The strongest that loses no more: four bits if that can be borne, and as few channels. */
+static void find_strong(Stages *t, Module *m, Rung *r)
+{
+    char macs[16];
+    PruneOptions p = prune_options(t, r, macs);
+    if (!t->o->quantize.weight_bits) {
+        r->bits = 4;
+        r->bits = attempt_keeps(t, m, r) ? 4 : 8;
+    }
+    int bad = 0;
+    while (!prune_wanted(&p) && r->tenths - bad > 1) {
+        Rung middle = { r->bits, (r->tenths + bad) / 2 };
+        *(attempt_keeps(t, m, &middle) ? &r->tenths : &bad) = middle.tenths;
+    }
+}
+
+static bool choose(Stages *t, Module *m, Rung *r)
+{
+    *r = (Rung){ t->o->quantize.weight_bits ? (int)t->o->quantize.weight_bits : 8, TENTHS };
+    if (t->o->no_quantize)
         return true;
-    return quantize_module(m, &o->quantize, NULL) && stage(t, m, "quantised", &t->report.after);
+    if (t->o->prune.bytes)
+        return find_small(t, m, r);
+    if (t->o->quantize.max_drop)
+        find_strong(t, m, r);
+    return true;
+}
+
+/* ---- all of it ---- */
+
+static bool within_budgets(const Stages *t, Module *m)
+{
+    Loc loc = { .file = m->file };
+    const ReportSide *s = &t->report.after;
+    if (t->o->no_quantize)
+        return true;
+    if (t->o->prune.bytes && (double)s->cost.file_bytes > bytes_allowed(t))
+        return diag_error(m->diag, loc, "the result takes %llu bytes, more than %.0f: ask for a little less", (unsigned long long)s->cost.file_bytes, bytes_allowed(t));
+    if (t->o->quantize.max_drop && !keeps_accuracy(t, s))
+        return diag_error(m->diag, loc, "top-1 drops by %.2f percentage points, more than --max-drop %s", points_lost(t, s), t->o->quantize.max_drop);
+    return true;
+}
+
+static bool all_stages(Stages *t, Module *m)
+{
+    Rung r;
+    print_head();
+    return stage(t, m, "original") && choose(t, m, &r) && go(t, m, &r) && within_budgets(t, m);
 }
 
 bool compress_module(Module *m, const CompressOptions *o)
 {
     Gammas gammas;
-    Stages t = { .report = { .arena = m->arena, .title = "compress" } };
+    Stages t = { .o = o, .gammas = &gammas, .report = { .arena = m->arena, .title = "compress" } };
     if (!prune_prepare(m, &gammas))
         return false;
     bool ok = (t.samples = score_samples(m, &o->quantize.samples, o->quantize.data)) != NULL && (!o->quantize.labels || samples_labels(t.samples, o->quantize.labels, &t.labels));
-    ok = ok && all_stages(&t, m, o, &gammas) && (!o->quantize.json || report_write_json(&t.report, o->quantize.json));
+    ok = ok && all_stages(&t, m) && (!o->quantize.json || report_write_json(&t.report, o->quantize.json));
     observer_close(t.reference);
     samples_close(t.samples);
     free(t.labels.data);

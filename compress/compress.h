@@ -6,8 +6,8 @@
 #include "quantize.h"
 
 typedef struct CompressOptions {
-    PruneOptions prune;             /* a budget in bytes is that of the whole: quantisation takes its part first; samples and keep are quantize's */
-    QuantizeOptions quantize;
+    PruneOptions prune;             /* a budget in bytes is that of the compiled file, if it is quantised too; samples and keep are quantize's */
+    QuantizeOptions quantize;       /* max_drop is that of the whole */
     bool no_quantize;
 } CompressOptions;
 

@@ -17,6 +17,7 @@ typedef struct QuantizeOptions {
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
     int64_t weight_bits;            /* 8 (or 0), or 4: beside activations of 8 bits; implies adaround */
+    bool nearest;                   /* not even then: to see how large it becomes */
     TextList keep;                  /* names of layers that stay f32 */
     WeightsOptions weights;         /* weights only */
     WeightRepairOptions weight_repair;      /* with data */

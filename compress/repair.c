@@ -28,5 +28,5 @@ bool repair_before(Module *m, const QuantizeOptions *o, Samples *s)
 
 bool repair_after(Module *m, QdqPlan *p, const QuantizeOptions *o, Samples *s)
 {
-    return (!(o->adaround || o->weight_bits == 4) || adaround(m, p, s)) && (!o->bias_correction || correct_biases(m, p, s));
+    return (!(o->adaround || (o->weight_bits == 4 && !o->nearest)) || adaround(m, p, s)) && (!o->bias_correction || correct_biases(m, p, s));
 }

@@ -43,6 +43,14 @@ static void count_sizes(Module *m, ReportSide *out)
     }
 }
 
+void report_add_step(Report *r, const char *name, const ReportSide *s)
+{
+    if (r->nsteps == REPORT_STEPS)
+        return;
+    r->step[r->nsteps].name = name;
+    r->step[r->nsteps++].side = *s;
+}
+
 bool report_side(Module *m, Observer *o, Observer *reference, Samples *s, const ingot_tensor *labels, ReportSide *out)
 {
     *out = (ReportSide){ 0 };
@@ -143,7 +151,7 @@ static void put_number(FILE *f, const char *name, double x, const char *after)
         fprintf(f, "\"%s\": null%s", name, after);
 }
 
-static void put_side(FILE *f, const char *name, const ReportSide *s)
+static void put_side(FILE *f, const char *name, const ReportSide *s, const char *after)
 {
     fprintf(f, "  \"%s\": {\"weight_bytes\": %lld, \"file_bytes\": %llu, \"parameters\": %lld, \"macs\": %lld, \"arena_bytes\": %llu, ", name,
             (long long)s->weight_bytes, (unsigned long long)s->cost.file_bytes, (long long)s->parameters, (long long)s->macs,
@@ -163,7 +171,7 @@ static void put_side(FILE *f, const char *name, const ReportSide *s)
         put_number(f, "cosine", distance_cosine(&s->score.distance), "");
         fprintf(f, ", \"same_top1\": %lld", (long long)s->score.same_top1);
     }
-    fprintf(f, ", \"samples\": %lld},\n", (long long)s->score.samples);
+    fprintf(f, ", \"samples\": %lld}%s", (long long)s->score.samples, after);
 }
 
 static void put_string(FILE *f, const char *name, const char *s)
@@ -190,6 +198,14 @@ static void put_layer(FILE *f, const ReportLayer *l, bool last)
     fprintf(f, "\"zero\": %lld}%s\n", (long long)l->zero, last ? "" : ",");
 }
 
+static void put_steps(FILE *f, const Report *r)
+{
+    if (r->nsteps)
+        fputs("  \"steps\": {\n", f);
+    for (int i = 0; i < r->nsteps; i++)
+        put_side(f, r->step[i].name, &r->step[i].side, i == r->nsteps - 1 ? "\n  },\n" : ",\n");
+}
+
 bool report_write_json(const Report *r, const char *path)
 {
     ingot_save save;
@@ -200,8 +216,9 @@ bool report_write_json(const Report *r, const char *path)
     fputs("{\n  ", f);
     put_string(f, "command", r->title);
     fputs(",\n", f);
-    put_side(f, "before", &r->before);
-    put_side(f, "after", &r->after);
+    put_side(f, "before", &r->before, ",\n");
+    put_side(f, "after", &r->after, ",\n");
+    put_steps(f, r);
     fputs("  \"layers\": [\n", f);
     for (int i = 0; i < r->nlayers; i++)
         put_layer(f, &r->layer[i], i == r->nlayers - 1);

@@ -24,18 +24,24 @@ typedef struct ReportLayer {
     int64_t zero;
 } ReportLayer;
 
+enum { REPORT_STEPS = 4 };
+
 typedef struct Report {
     Arena *arena;
     const char *title;              /* "quantize", "prune" */
     ReportSide before, after;
     ReportLayer *layer;             /* nlayers, in the arena */
     int nlayers;
+    struct { const char *name; ReportSide side; } step[REPORT_STEPS];   /* how it came about; nsteps 0: in one step */
+    int nsteps;
     const char *notes;              /* sentences, newline-terminated; or "" */
 } Report;
 
 /* Sizes of a module, and by running its compiled copy costs and, on the samples, its score: labels and reference as in score.h (may be NULL). */
 bool report_side(Module *m, Observer *o, Observer *reference, Samples *s, const ingot_tensor *labels, ReportSide *out);
 int64_t report_node_macs(Module *m, const Node *n);                 /* of a conv, conv_transpose or matmul; else 0 */
+/* Add a step; name must live as long. */
+void report_add_step(Report *r, const char *name, const ReportSide *s);
 /* Add a sentence, printed below the table. */
 void report_note(Report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void report_print(const Report *r, FILE *out);
