@@ -22,7 +22,7 @@ const diamond = (x, y, r, fill) => `<path d="M${(x - r).toFixed(1)} ${y.toFixed(
 function groups(result) {
   const names = [...new Set(result.rows.filter(r => !r.error).map(r => r.name))];
   const list = names.map(label => ({
-    label, bars: result.rows.filter(r => r.name === label && !r.error).map(r => ({ threads: r.threads, ratio: r.ratio, roof: r.peer.median_ms / r.roof_ms })),
+    label, bars: result.rows.filter(r => r.name === label && !r.error).map(r => ({ threads: r.threads, ratio: r.ratio, roof: r.roof_ms ? r.peer.median_ms / r.roof_ms : 0 })),
   }));
   return [...list, { label: 'geometric mean', mean: true, bars: result.totals.map(t => ({ threads: t.threads, ratio: t.mean })) }];
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svg.h"
 
 enum { TENTHS = 10, ROUGH_SAMPLES = 16 };
 static const double rough_margin = 0.99;        /* what is pruned by another ranking takes nearly as many bytes */
@@ -258,7 +259,7 @@ bool compress_module(Module *m, const CompressOptions *o)
     if (!prune_prepare(m, &gammas))
         return false;
     bool ok = (t.samples = score_samples(m, &o->quantize.samples, o->quantize.data)) != NULL && (!o->quantize.labels || samples_labels(t.samples, o->quantize.labels, &t.labels));
-    ok = ok && all_stages(&t, m) && (!o->quantize.json || report_write_json(&t.report, o->quantize.json));
+    ok = ok && all_stages(&t, m) && (!o->quantize.json || report_write_json(&t.report, o->quantize.json)) && (!o->quantize.picture || svg_steps(&t.report, o->quantize.picture));
     observer_close(t.reference);
     samples_close(t.samples);
     free(t.labels.data);

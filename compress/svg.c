@@ -1,6 +1,10 @@
 /* svg.c -- see svg.h. One line per layer:
  *
  *     name | ----[=====|======]--   seen (thin), grid (thick), each on a scale of its own, around 0 | bar: SQNR of the result | bar: of the model's results
+ *
+ * or one per step, with bars as long as what is left of the first step's:
+ *
+ *     name | multiply-adds | bytes of the .so | milliseconds | top-1, or SQNR
  */
 #include "svg.h"
 
@@ -75,6 +79,61 @@ bool svg_ranges(const Report *r, const Range *range, const QdqPlan *p, const cha
         put_bar(f, BAR_X, y, l->sqnr, "#7cb36b");
         put_bar(f, BAR_X + BAR_WIDTH + GAP, y, l->sensitivity, "#d9a441");
     }
+    fputs("</svg>\n", f);
+    return !ingot_save_close(&save, true, &err) || (tool_fail("%s", err.text), false);
+}
+
+/* ---- steps ---- */
+
+enum { STEP_LINE = 26, STEP_BAR = 170, STEP_X = 110, STEP_GAP = 20, STEP_BARS = 4 };
+
+static double step_x(int bar)
+{
+    return STEP_X + bar * (STEP_BAR + STEP_GAP);
+}
+
+static void put_part(FILE *f, int bar, double y, double x, double whole, const char *text)
+{
+    static const char *const fill[STEP_BARS] = { "#4a90d9", "#7cb36b", "#d9a441", "#b07cc6" };
+    put_rect(f, step_x(bar), y - 14, whole > 0 ? STEP_BAR * fmin(x / whole, 1) : 0, 18, fill[bar]);
+    put_text(f, step_x(bar) + 4, y, text);
+}
+
+static void put_step(FILE *f, double y, const char *name, const ReportSide *s, const ReportSide *first)
+{
+    enum { ROOM = 48 };
+    char text[ROOM];
+    put_text(f, 8, y, name);
+    snprintf(text, ROOM, "%lld", (long long)s->macs);
+    put_part(f, 0, y, (double)s->macs, (double)first->macs, text);
+    snprintf(text, ROOM, "%llu", (unsigned long long)s->cost.file_bytes);
+    put_part(f, 1, y, (double)s->cost.file_bytes, (double)first->cost.file_bytes, text);
+    snprintf(text, ROOM, "%.4g ms", s->cost.median_ms);
+    put_part(f, 2, y, s->cost.median_ms, first->cost.median_ms, text);
+    if (s->score.labelled) {
+        snprintf(text, ROOM, "%.2f %%", accuracy_top1(&s->score.accuracy));
+        put_part(f, 3, y, accuracy_top1(&s->score.accuracy), 100, text);
+    } else if (s->score.compared) {
+        snprintf(text, ROOM, "%.1f dB", distance_sqnr(&s->score.distance));
+        put_part(f, 3, y, fmax(distance_sqnr(&s->score.distance), 0), FULL_DB, text);
+    }
+}
+
+bool svg_steps(const Report *r, const char *path)
+{
+    static const char *const head[STEP_BARS] = { "multiply-adds", "bytes of the .so", "median of a run", "top-1, or SQNR" };
+    ingot_save save;
+    ingot_error err;
+    if (ingot_save_open(&save, path, &err))
+        return tool_fail("%s", err.text), false;
+    FILE *f = save.out;
+    int width = (int)step_x(STEP_BARS), height = TOP + STEP_LINE * r->nsteps + 8;
+    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"monospace\" font-size=\"11\">\n", width, height);
+    put_rect(f, 0, 0, width, height, "#fff");
+    for (int i = 0; i < STEP_BARS; i++)
+        put_text(f, step_x(i), 20, head[i]);
+    for (int i = 0; i < r->nsteps; i++)
+        put_step(f, TOP + STEP_LINE * i + 14, r->step[i].name, &r->step[i].side, &r->step[0].side);
     fputs("</svg>\n", f);
     return !ingot_save_close(&save, true, &err) || (tool_fail("%s", err.text), false);
 }

@@ -9,7 +9,8 @@ expect 0 "quantised" compress -o m.so --sparsity 0.25 --labels y.npy --json r.js
 expect 0 "2 of 2" "$INGOT_RUN" eval m.so --data x.npy --labels y.npy --scale 1/255
 expect 0 '"command": "compress"' cat r.json
 expect 0 '"quantised": {' cat r.json
-expect 0 "weights of 4 bits" compress -o m4.so --bytes 100000 --json r4.json
+expect 0 "weights of 4 bits" compress -o m4.so --bytes 100000 --json r4.json --picture r4.svg
+expect 0 ">quantised<" cat r4.svg
 expect 0 "top-1" compress -o md.so --max-drop 50 --labels y.npy
 expect 0 "tried nothing pruned, weights of 4 bits: top-1" compress -o md.so --max-drop 50 --labels y.npy
 expect 0 "repaired" compress -o m.onnx --bytes 0.6 --no-quantize
