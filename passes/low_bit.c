@@ -3,7 +3,8 @@
  *   mul(sub(cast(q), cast(zero)), scale)              ->  dequantize_blocks(q, scale, zero)      q of 8 bits, for products and rows; quant.c has taken what it can
  *   mul(gather(levels, cast(q)), scale)               ->  dequantize_blocks(q, scale) {levels=...}       scale: per block, gathered for each element
  *   transpose(dequantize_blocks(q, scale, zero))      ->  dequantize_blocks(transpose(q), transpose(scale), transpose(zero))
- *   gather(dequantize_blocks(q, scale, zero), i)      ->  dequantize_blocks(gather(q, i), gather(scale, i), gather(zero, i))   rows of a table
+ *   gather(dequantize_blocks(q, scale, zero), i)      ->  dequantize_blocks(gather(q, i), gather(scale, i), gather(zero, i))   rows of a table, or
+ *                                                         mul(sub(cast(gather(q, i)), cast(gather(zero, i))), gather(scale, i))   if it has no blocks
  *
  * q, scale and zero are constant: transposing them is folded.
  *
@@ -183,6 +184,16 @@ static Value *rows_of(Builder *b, Value *v, Value *index, int64_t axis)
     return mk_reshape_to(b, v, rank, dim);
 }
 
+/* Without blocks and levels: arithmetic, which goes into the kernel that reads it. */
+static Value *numbers_of(Builder *b, Value **in, const Node *table)
+{
+    DType type = node_out(table)->type.dtype;
+    Value *x = mk_cast(b, IN(in[0]), (Attr_cast){ .to = type });
+    if (in[2])
+        x = mk_sub(b, x, in[2]->type.dtype == type ? in[2] : mk_cast(b, IN(in[2]), (Attr_cast){ .to = type }));
+    return mk_mul(b, x, in[1]);
+}
+
 static bool take_gather(Module *m, Node *n)
 {
     Node *table = n->op == OP_gather ? n->in[0].val->def : NULL;
@@ -199,6 +210,8 @@ static bool take_gather(Module *m, Node *n)
         in[i] = i ? rows_of(&b, table->in[i].val, index, axis) : mk_gather(&b, IN(table->in[0].val, index), (Attr_gather){ .axis = axis });
     if (a.block && a.axis > axis)
         a.axis += value_rank(index) - 1;
+    if (!a.block && !a.levels.n && in[1] && in[1]->type.dtype == node_out(table)->type.dtype)
+        return replace(n, numbers_of(&b, in, table));
     return replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
 }
 
