@@ -13,6 +13,7 @@ typedef struct Conv {
     bool one_run;                   /* rows of tiles are all pixels of the result, else those of one line */
     bool bytes;                     /* u8 with weights i8 */
     int bits;                       /* that these take (int8.h) */
+    bool pairs;                     /* as contract_of_pairs */
 } Conv;
 
 Conv conv_of(const Group *g);

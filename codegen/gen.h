@@ -188,7 +188,7 @@ const char *kernel_key(Codegen *cg, const Node *n);
  *   depthwise conv [C, 1, k...]  -> [taps][C rounded up to 16]
  *   Winograd conv [M, C, 3, 3]   -> [items][n*n][panels][C][16], transformed
  *   recurrent                    see gen_recurrent.c
- * and 8-bit weights as int8.h says.
+ * and 8-bit weights as int8.h says, those of bf16 as bf16.h does.
  */
 int pack_operand(const Group *g, uint64_t *offset);
 uint64_t recurrent_pack(const Group *g, const Tensor *r);
@@ -264,6 +264,7 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
 
 DType contract_type(const Group *g);        /* of the anchor's sums */
 bool contract_of_bytes(const Group *g);     /* u8 times i8 */
+bool contract_of_pairs(const Group *g);     /* bf16 times bf16, two k at once where the weights are packed (bf16.h) */
 LLVMValueRef contract_operand(Group *g, LLVMValueRef v, DType from, int lanes);     /* an element in the type of the sums */
 
 typedef struct Branch { LLVMBasicBlockRef other, done; } Branch;

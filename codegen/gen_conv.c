@@ -5,6 +5,7 @@
  * convolutions run across them too, and every row of a tile has its own place. Winograd's method and depthwise convolution have files of their own.
  * Everything else (pads, channels first, three spatial axes, computed weights) goes to gen_conv_any.c.
  */
+#include "bf16.h"
 #include "int8.h"
 #include "low_bit_code.h"
 
@@ -38,6 +39,7 @@ Conv conv_of(const Group *g)
     k.pointwise = k.kh == 1 && k.kw == 1 && k.sh == 1 && k.sw == 1;
     k.bytes = x->dtype == DT_u8;
     k.bits = k.bytes ? int8_group_bits(g) : 0;
+    k.pairs = contract_of_pairs(g);
     return k;
 }
 
@@ -54,7 +56,8 @@ int64_t conv_run(const Conv *k)
 /* Elements of one panel that a run takes. */
 static int64_t packed_run(const Conv *k)
 {
-    return k->bytes ? int8_run_bytes(k->bits, conv_run(k)) : conv_run(k) * CG_LANES;
+    int64_t run = conv_run(k);
+    return k->bytes ? int8_run_bytes(k->bits, run) : (k->pairs ? bf16_padded(run) : run) * CG_LANES;
 }
 
 /* Runs of one tile: over filter rows, and filter columns where they do not lie side by side. */

@@ -572,6 +572,20 @@ static bool converts_half(const Codegen *cg, DType t)
     return t == DT_f16 && (is_aarch64(cg) || target_has(&cg->target, "f16c"));
 }
 
+/* Rounds to nearest, ties to even, as the formula does; what is too small for a normal number becomes zero. */
+static bool rounds_bf16(const Codegen *cg, DType t, int lanes)
+{
+    return t == DT_bf16 && lanes == CG_LANES && target_has(&cg->target, "avx512bf16");
+}
+
+static Val bf16_by_instruction(Codegen *cg, Val val)
+{
+    static const char name[] = "llvm.x86.avx512bf16.cvtneps2bf16.512";
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    Val fn = LLVMGetIntrinsicDeclaration(cg->mod, id, NULL, 0), r = LLVMBuildCall2(cg->b, LLVMIntrinsicGetType(cg->llvm, id, NULL, 0), fn, &val, 1, "");
+    return LLVMBuildBitCast(cg->b, r, with_lanes(cg->i16, CG_LANES), "");
+}
+
 /* The formula as a function of its own. */
 static Val conversion_function(Codegen *cg, const char *name, const Formula *f, LLVMTypeRef result, LLVMTypeRef operand, int lanes)
 {
@@ -622,6 +636,8 @@ LLVMValueRef cg_to_storage(Codegen *cg, DType t, LLVMValueRef val, int lanes, bo
         Val half = LLVMBuildFPTrunc(cg->b, val, with_lanes(cg->f16, lanes), "");
         return LLVMBuildBitCast(cg->b, half, with_lanes(cg->i16, lanes), "");
     }
+    if (rounds_bf16(cg, t, lanes))
+        return bf16_by_instruction(cg, val);
     Formula f = formula_store(cg->arena, t, saturate);
     const char *name = arena_printf(cg->arena, "store_%s%s", dtype_name(t), saturate ? "_saturating" : "");
     return convert_by_formula(cg, name, &f, val, cg_storage_type(cg, t, lanes), lanes);

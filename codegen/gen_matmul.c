@@ -4,6 +4,7 @@
  * With the attribute pack, a unit that comes to a new set of columns copies them into scratch, panel by panel, and the units after it read the copy: where
  * the rows of b lie a power of two apart, their columns would fall into few sets of the first-level cache. Otherwise all columns are one set.
  */
+#include "bf16.h"
 #include "int8.h"
 #include "low_bit_code.h"
 #include "scratch.h"
@@ -324,7 +325,9 @@ bool gen_matmul(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     c.run_rows = dim_is_const(m.M) ? m.M->k : 0;
     c.shape = matmul_shape(g, &m);
     c.row_step = group_dim(g, m.K);
-    m.panel = c.packed && contract_of_bytes(g) ? dim_const(dims, int8_run_bytes(int8_group_bits(g), m.K->k)) : dim_mulk(dims, m.K, CG_LANES);
+    m.panel = dim_mulk(dims, c.packed && contract_of_pairs(g) ? dim_const(dims, bf16_padded(m.K->k)) : m.K, CG_LANES);
+    if (c.packed && contract_of_bytes(g))
+        m.panel = dim_const(dims, int8_run_bytes(int8_group_bits(g), m.K->k));
     c.panel_step = c.packed ? group_dim(g, m.panel) : cg_i64(cg, CG_LANES);
     c.k_step = c.packed ? cg_i64(cg, CG_LANES) : group_dim(g, m.N);
     contract_open(&c);

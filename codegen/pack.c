@@ -1,4 +1,5 @@
 /* pack.c -- constant weights laid out for the micro-kernels when the file is written, see pack_operand in gen.h. */
+#include "bf16.h"
 #include "int8.h"
 #include "low_bit_code.h"
 #include "conv_pads.h"
@@ -140,13 +141,13 @@ bool conv_is_depthwise(const Group *g)
 
 static uint64_t pack_constant(const Group *g, const Tensor *t)
 {
-    bool bytes = contract_of_bytes(g);
     if (g->anchor->op == OP_recurrent)
         return recurrent_pack(g, t);
+    bool bytes = contract_of_bytes(g), pairs = contract_of_pairs(g);
     if (g->anchor->op == OP_matmul)
-        return bytes ? pack_matmul_int8(g->cg, t) : pack_matmul(g->cg, t);
-    if (bytes)
-        return pack_conv_int8(g, t);
+        return bytes ? pack_matmul_int8(g->cg, t) : pairs ? pack_matmul_bf16(g->cg, t) : pack_matmul(g->cg, t);
+    if (bytes || pairs)
+        return (bytes ? pack_conv_int8 : pack_conv_bf16)(g, t);
     const Attr_conv *a = NODE_ATTR(g->anchor, conv);
     WinogradPlan p = winograd_plan(a);
     return p.m ? pack_winograd(g->cg, t, &p) : pack_conv(g->cg, t, a->group, conv_is_one_per_channel(g->anchor));

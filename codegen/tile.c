@@ -8,7 +8,9 @@
  * Sizes that do not divide are cut into smaller tiles (never overlapped: a result may be written over an operand it is computed from);
  * columns that do not fill a panel are masked.
  */
+#include "bf16.h"
 #include "choice.h"
+#include "conv_pads.h"
 #include "int8.h"
 
 #include <string.h>
@@ -112,6 +114,12 @@ DType contract_type(const Group *g)
 bool contract_of_bytes(const Group *g)
 {
     return node_in(g->anchor, 0)->type.dtype == DT_u8;
+}
+
+bool contract_of_pairs(const Group *g)
+{
+    bool pairs = node_in(g->anchor, 0)->type.dtype == DT_bf16 && node_in(g->anchor, 1)->type.dtype == DT_bf16;
+    return pairs && !(g->anchor->op == OP_conv && conv_is_one_per_channel(g->anchor));
 }
 
 LLVMValueRef contract_operand(Group *g, LLVMValueRef v, DType from, int lanes)
@@ -246,6 +254,10 @@ void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVM
     Codegen *cg = c->g->cg;
     if (c->packed && contract_of_bytes(c->g)) {
         tile_accumulate_int8(t, a_offset, b_offset, LLVMConstIntGetSExtValue(length));
+        return;
+    }
+    if (c->packed && contract_of_pairs(c->g)) {
+        tile_accumulate_bf16(t, a_offset, b_offset, LLVMConstIntGetSExtValue(length));
         return;
     }
     LLVMValueRef b0 = LLVMBuildNSWAdd(cg->b, t->b_start, b_offset, ""), row[MAX_TILE];
@@ -434,7 +446,7 @@ static void rows_left(Contract *c, Tile at, LLVMValueRef row_end)
 {
     Codegen *cg = c->g->cg;
     int rows = c->shape.rows;
-    bool repeats = rows > CERTAIN_ROWS && !c->store && !contract_of_bytes(c->g);
+    bool repeats = rows > CERTAIN_ROWS && !c->store && !contract_of_bytes(c->g) && !contract_of_pairs(c->g);
     LLVMValueRef live = LLVMBuildSub(cg->b, row_end, at.row, ""), ahead = LLVMBuildSub(cg->b, at.flat_row, at.row, "");
     Branch b = { NULL, NULL };
     if (repeats) {

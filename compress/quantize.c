@@ -201,39 +201,38 @@ static bool guard(Quantizer *q)
 
 /* ---- weights as floats ---- */
 
-/* The weight as it was, up to the rounding of the type: a cast of it, and of f8 times a scale per column, which uses all of the type's range. */
-static bool store_weight(Module *m, const QdqLayer *l, DType t)
+/* The weight up to the rounding of the type; of f8 divided by a scale per column, so that all of the type's range is used. */
+static void store_weight(Module *m, QdqLayer *l, DType t)
 {
     enum { MOST_F8 = 448 };
     const Tensor *w = tensor_dense(m->arena, value_constant(l->n->in[1].val));
-    Builder b = { m, m->graph, l->n, l->n->loc };
-    int64_t dim[MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
-    dim[l->axis] = w->dim[l->axis];
-    Tensor *small = tensor_new(m->arena, t, w->rank, w->dim), *scale = tensor_new(m->arena, DT_f32, w->rank, dim);
+    int64_t columns = w->dim[l->axis];
+    Tensor *scale = tensor_new(m->arena, DT_f32, 1, &columns);
     for (int64_t i = 0; i < w->count; i++) {
         int64_t c = column_of(w, l->axis, i);
         tensor_set_f64(scale, c, fmax(tensor_get_f64(scale, c), fabs(tensor_get_f64(w, i)) / MOST_F8));
     }
-    for (int64_t c = 0; c < scale->count; c++)
+    for (int64_t c = 0; c < columns; c++)
         if (!(tensor_get_f64(scale, c) > 0x1p-100) || t != DT_f8e4m3)
             tensor_set_f64(scale, c, 1);
+    l->q = tensor_new(m->arena, t, w->rank, w->dim);
     for (int64_t i = 0; i < w->count; i++)
-        tensor_set_f64(small, i, tensor_get_f64(w, i) / tensor_get_f64(scale, column_of(w, l->axis, i)));
-    Value *v = mk_cast_to(&b, mk_tensor(&b, small), DT_f32);
-    if (t == DT_f8e4m3)
-        v = mk_mul(&b, v, mk_tensor(&b, scale));
-    if (v)
-        node_set_input(l->n, 1, v);
-    return v != NULL;
+        tensor_set_f64(l->q, i, tensor_get_f64(w, i) / tensor_get_f64(scale, column_of(w, l->axis, i)));
+    l->scale = t == DT_f8e4m3 ? scale : NULL;
 }
 
+/* With bf16, what the weights are multiplied with becomes bf16 too. */
 static bool store_weights(Quantizer *q)
 {
     DType t = q->o->float16 ? DT_f16 : q->o->bfloat16 ? DT_bf16 : DT_f8e4m3;
-    for (int i = 0; i < q->plan.nlayers; i++)
-        if (!q->kept[i] && !store_weight(q->m, &q->plan.layer[i], t))
-            return false;
-    return true;
+    for (int i = 0; i < q->plan.nlayers; i++) {
+        q->plan.layer[i].keep = q->kept[i] != NULL;
+        if (!q->kept[i])
+            store_weight(q->m, &q->plan.layer[i], t);
+    }
+    if (t == DT_bf16)
+        qdq_find_points(q->m, &q->plan);
+    return qdq_insert_floats(q->m, &q->plan);
 }
 
 /* ---- grids ---- */

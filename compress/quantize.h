@@ -13,7 +13,8 @@ typedef struct QuantizeOptions {
     const char *method;             /* of ranges.h */
     const char *percentile;
     bool dynamic;                   /* activations over their own range, found while running: no samples are needed */
-    bool float16, bfloat16, float8; /* weights only, in this type; computed in f32 */
+    bool float16, float8;           /* weights only, in this type; computed in f32 */
+    bool bfloat16;                  /* weights and activations; summed in f32 */
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
     int64_t weight_bits;            /* 8 (or 0), or 4: beside activations of 8 bits; implies adaround */
@@ -38,7 +39,7 @@ typedef struct QuantizeOptions {
     { "percentile", 0, OPT_TEXT, "P", "for --method percentile (default 99.99)", &(o).percentile }, \
     { "dynamic", 0, OPT_FLAG, NULL, "round activations over their own range, found while running; no samples are needed", &(o).dynamic }, \
     { "float16", 0, OPT_FLAG, NULL, "store weights as f16, compute in f32", &(o).float16 }, \
-    { "bfloat16", 0, OPT_FLAG, NULL, "store weights as bf16, compute in f32", &(o).bfloat16 }, \
+    { "bfloat16", 0, OPT_FLAG, NULL, "multiply in bf16, weights and activations, and sum in f32", &(o).bfloat16 }, \
     { "float8", 0, OPT_FLAG, NULL, "store weights as f8e4m3 with a scale per output channel, compute in f32", &(o).float8 }, \
     { "per-tensor", 0, OPT_FLAG, NULL, "one scale per weight", &(o).per_tensor }, \
     { "per-channel", 0, OPT_FLAG, NULL, "one scale per output channel of a weight (default)", &(o).per_channel }, \

@@ -82,6 +82,7 @@ Module *pipeline_import(Arena *a, Diag *d, const char *path, const BuildOptions 
     Module *m = target_resolve(a, d, o->target, o->cpu, &target) ? import_file(a, d, path, o) : NULL;
     if (m) {
         m->vector_bytes = target.vector_bytes;
+        m->no_bf16 = !strstr(target.features, "+avx512bf16");
         m->fast_math |= o->fast_math;
         m->choices = o->choices;
     }

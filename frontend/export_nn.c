@@ -25,10 +25,16 @@ static void attr_ints_unless(Exporter *e, Onnx__NodeProto *p, const char *name, 
 
 /* ---- contractions ---- */
 
+/* Operand i of a product, in f32 if that is what it is summed in. */
+static Term factor(Exporter *e, const Node *n, int i, bool wide)
+{
+    return wide && node_in(n, i)->type.dtype != DT_f32 ? export_as(e, export_in(e, n, i), DT_f32) : export_in(e, n, i);
+}
+
 bool export_matmul(Exporter *e, const Node *n)
 {
-    bool bytes = node_in(n, 0)->type.dtype == DT_u8 && node_in(n, 1)->type.dtype == DT_i8;
-    return give(e, n, EMIT(e, bytes ? "MatMulInteger" : "MatMul", export_in(e, n, 0), export_in(e, n, 1)));
+    bool bytes = node_in(n, 0)->type.dtype == DT_u8 && node_in(n, 1)->type.dtype == DT_i8, wide = NODE_ATTR(n, matmul)->wide;
+    return give(e, n, EMIT(e, bytes ? "MatMulInteger" : "MatMul", factor(e, n, 0, wide), factor(e, n, 1, wide)));
 }
 
 static void window_attrs(Exporter *e, Onnx__NodeProto *p, IntVec strides, IntVec dilations, IntVec pads)
@@ -74,7 +80,8 @@ bool export_conv(Exporter *e, const Node *n)
         return export_gap(e, n, "it runs channels-last");
     if (x == DT_u8)
         return export_conv_terms(e, n, export_in(e, n, 0), export_in(e, n, 1), NULL, NULL);
-    Onnx__NodeProto *p = EMIT(e, "Conv", export_in(e, n, 0), export_in(e, n, 1), export_in(e, n, 2));
+    bool wide = NODE_ATTR(n, conv)->wide;
+    Onnx__NodeProto *p = EMIT(e, "Conv", factor(e, n, 0, wide), factor(e, n, 1, wide), export_in(e, n, 2));
     conv_attrs(e, p, n);
     return give(e, n, p);
 }

@@ -23,13 +23,32 @@ static bool sums_bytes(const Node *n)
     return in_type(n, 0)->dtype == DT_u8 && in_type(n, 1)->dtype == DT_i8;
 }
 
+static bool sums_wide(const Node *n)
+{
+    return n->op == OP_conv ? NODE_ATTR(n, conv)->wide : n->op == OP_matmul && NODE_ATTR(n, matmul)->wide;
+}
+
 static DType sum_type(const Node *n)
 {
-    return sums_bytes(n) ? DT_i32 : in_type(n, 0)->dtype;
+    return sums_bytes(n) ? DT_i32 : sums_wide(n) ? DT_f32 : in_type(n, 0)->dtype;
+}
+
+/* Small floats, or f32, summed in f32. */
+static bool wide_dtypes(Module *m, const Node *n)
+{
+    for (int i = 0; i < 2; i++) {
+        DType t = in_type(n, i)->dtype;
+        if (t != DT_f32 && t != DT_f16 && t != DT_bf16)
+            return infer_fail(m, n, "operand %d of a wide product is %s, f32, f16 or bf16 is needed", i, dtype_name(t));
+    }
+    return !node_in(n, 2) || in_type(n, 2)->dtype == DT_f32 ||
+           infer_fail(m, n, "the bias of a wide product is %s, f32 is needed", dtype_name(in_type(n, 2)->dtype));
 }
 
 static bool contraction_dtypes(Module *m, const Node *n, bool wide_ints)
 {
+    if (sums_wide(n))
+        return wide_dtypes(m, n);
     if (!sums_bytes(n))
         return infer_same_dtype(m, n, 0) && takes_contraction(m, n, in_type(n, 0)->dtype, wide_ints);
     return !node_in(n, 2) || in_type(n, 2)->dtype == DT_i32 ||

@@ -209,6 +209,7 @@ struct Module {
     const char *file;               /* path as given */
     const char *producer;
     int vector_bytes;               /* of the machine it is compiled for, for cost models; 0: not known */
+    bool no_bf16;                   /* that machine has no instruction for products of bf16: operands of products are better kept as f32 */
     uint32_t next_id;
     Dim arena_bytes;                /* after the memory plan: workspace size */
     int nheap;                      /* heap slots: values whose size only the data decides */

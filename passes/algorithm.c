@@ -238,7 +238,7 @@ static bool choose_packing(Module *m, Node *n)
     if (NODE_ATTR(n, matmul)->pack || !packing_pays(m, n) || !rewrite_allowed(m, "pack", n))
         return true;
     Builder b = { m, n->graph, n, n->loc };
-    Value *r = mk_matmul(&b, IN(n->in[0].val, n->in[1].val), (Attr_matmul){ .pack = true });
+    Value *r = mk_matmul(&b, IN(n->in[0].val, n->in[1].val), (Attr_matmul){ .pack = true, .wide = NODE_ATTR(n, matmul)->wide });
     if (!r)
         return false;
     value_replace(node_out(n), r);

@@ -197,10 +197,16 @@ static Node *next_in_epilogue(const Fuse *f, const Group *s, const Type *shape)
     return best;
 }
 
-/* Bytes as numbers, for nodes that can make numbers of bytes themselves: bytes are less to store. */
+/* Numbers that take less memory than f32, and are made f32 by an instruction or two. */
+static bool is_compact(DType t)
+{
+    return dtype_bytes(t) == 1 || t == DT_bf16;
+}
+
+/* Bytes (or bf16, here and below) as numbers, for nodes that can make numbers of bytes themselves: bytes are less to store. */
 static bool is_better_read_as_bytes(const Node *n)
 {
-    if (n->op != OP_cast || dtype_bytes(n->in[0].val->type.dtype) != 1 || dtype_bytes(node_out(n)->type.dtype) == 1)
+    if (n->op != OP_cast || !is_compact(n->in[0].val->type.dtype) || is_compact(node_out(n)->type.dtype))
         return false;
     FOR_EACH_USE(u, node_out(n))
         if (!fits_map(u->user) && !is_reduction(u->user) && u->user->op != OP_pool)
@@ -256,7 +262,7 @@ static bool is_made_of_bytes(const Value *v, const Type *shape)
     if (!op_is_elementwise(n->op) || !same_shape(&v->type, shape) || !(op_is_cheap(n->op) || n->op == OP_bitcast))
         return false;
     if (n->op == OP_cast)
-        return dtype_bytes(n->in[0].val->type.dtype) == 1;
+        return is_compact(n->in[0].val->type.dtype);
     for (int i = 0, large = 0; i < n->nin; i++)
         if (!value_constant(n->in[i].val) && (large++ || !is_made_of_bytes(n->in[i].val, shape)))
             return false;
@@ -273,7 +279,7 @@ static void grow_byte_operands(const Fuse *f, Group *s, const Node *anchor)
             bool in_window = s->member[i] == anchor;
             if (!v || is_taken(f, v->def) || contains(s, v->def) || !has_room(s, v->def) || !used_inside_only(s, v))
                 continue;
-            if (in_window ? anchor->op == OP_pool && v->def->op == OP_cast && dtype_bytes(v->def->in[0].val->type.dtype) == 1
+            if (in_window ? anchor->op == OP_pool && v->def->op == OP_cast && is_compact(v->def->in[0].val->type.dtype)
                           : is_made_of_bytes(v, &node_out(anchor)->type))
                 s->member[s->n++] = v->def;
         }
@@ -453,7 +459,7 @@ static bool read_at_one_place(const Map *m, const Value *v)
 /* Numbers made bytes where they are computed are less to move. */
 static bool ends_computation(const Node *n)
 {
-    if (n->op != OP_cast || dtype_bytes(node_out(n)->type.dtype) != 1 || dtype_bytes(n->in[0].val->type.dtype) == 1)
+    if (n->op != OP_cast || !is_compact(node_out(n)->type.dtype) || is_compact(n->in[0].val->type.dtype))
         return false;
     const Node *from = n->in[0].val->def;
     return computes(from) || (from->op == OP_bitcast && computes(from->in[0].val->def));

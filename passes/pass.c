@@ -23,9 +23,9 @@ const int pass_count = (int)(sizeof pass_table / sizeof *pass_table);
 /* What runs at -O0 .. -O3. Layout is in all of them: code generation knows convolutions channels-last only. */
 static const char *const pipelines[] = {
     "guard,dce,layout,explicit_pad,plan",
-    "guard,quant,low_bit,dce,fold,rules,cse,widen,expand,fold,dce,layout,algorithm,explicit_pad,dce,fuse,cse,dce,plan",
-    "guard,quant,low_bit,dce,fold,cse,rules,cse,widen,expand,fold,layout,rules,algorithm,explicit_pad,cse,dce,fuse,cse,dce,plan",
-    "guard,quant,low_bit,dce,fold,cse,rules,cse,widen,expand,fold,layout,rules,algorithm,explicit_pad,cse,dce,fuse,cse,dce,plan",
+    "guard,quant,low_bit,half,dce,fold,rules,cse,widen,expand,fold,dce,layout,algorithm,explicit_pad,dce,fuse,cse,dce,plan",
+    "guard,quant,low_bit,half,dce,fold,cse,rules,cse,widen,expand,fold,layout,rules,algorithm,explicit_pad,cse,dce,fuse,cse,dce,plan",
+    "guard,quant,low_bit,half,dce,fold,cse,rules,cse,widen,expand,fold,layout,rules,algorithm,explicit_pad,cse,dce,fuse,cse,dce,plan",
 };
 
 enum { LEVELS = sizeof pipelines / sizeof *pipelines, PIPELINE_ROOM = 256 };

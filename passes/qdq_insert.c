@@ -28,8 +28,16 @@ Value *qdq_rounded(Builder *b, Value *v, const QdqPoint *p)
     return dequantised(b, quantised(b, v, p), p);
 }
 
+static Value *in_bf16(Builder *b, Value *v, const QdqPoint *p)
+{
+    (void)p;
+    return mk_cast_to(b, mk_cast_to(b, v, DT_bf16), DT_f32);
+}
+
+typedef Value *RoundFn(Builder *b, Value *v, const QdqPoint *p);
+
 /* What the model returns stays as exact as it is. */
-static bool insert_point(Module *m, const QdqPoint *p)
+static bool insert_point(Module *m, const QdqPoint *p, RoundFn *rounded)
 {
     Node *first = p->v->def->next;
     Builder b = { m, m->graph, first, p->v->def->loc };
@@ -38,7 +46,7 @@ static bool insert_point(Module *m, const QdqPoint *p)
     FOR_EACH_USE(u, p->v)
         if (u->user->op != OP_return)
             use[count++] = u;
-    Value *y = qdq_rounded(&b, p->v, p);
+    Value *y = rounded(&b, p->v, p);
     for (int i = 0; y && i < count; i++)
         node_set_input(use[i]->user, (int)(use[i] - use[i]->user->in), y);
     return y != NULL;
@@ -142,16 +150,46 @@ static bool insert_layer(Module *m, const QdqPlan *p, QdqLayer *l)
     return true;
 }
 
+static void erase_unused_constants(Module *m)
+{
+    FOR_EACH_NODE_SAFE(n, m->graph)
+        if (n->op == OP_constant && !node_out(n)->uses)
+            node_erase(n);
+    graph_renumber(m->graph);
+}
+
 bool qdq_insert(Module *m, const QdqPlan *p)
 {
     bool ok = true;
     for (int i = 0; ok && i < p->nlayers; i++)
         ok = p->layer[i].keep || insert_layer(m, p, &p->layer[i]);
     for (int i = 0; ok && i < p->npoints; i++)
-        ok = insert_point(m, &p->point[i]);
-    FOR_EACH_NODE_SAFE(n, m->graph)
-        if (n->op == OP_constant && !node_out(n)->uses)
-            node_erase(n);
-    graph_renumber(m->graph);
+        ok = insert_point(m, &p->point[i], qdq_rounded);
+    erase_unused_constants(m);
+    return ok;
+}
+
+/* A cast of the small floats, times the scale if there is one. */
+static bool insert_small_weight(Module *m, const QdqLayer *l)
+{
+    Builder b = { m, m->graph, l->n, l->n->loc };
+    int64_t dim[MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
+    dim[l->axis] = l->q->dim[l->axis];
+    Value *v = mk_cast_to(&b, mk_tensor(&b, l->q), DT_f32);
+    if (l->scale)
+        v = mk_mul(&b, v, mk_reshape_ints(&b, mk_tensor(&b, l->scale), l->q->rank, dim));
+    if (v)
+        node_set_input(l->n, 1, v);
+    return v != NULL;
+}
+
+bool qdq_insert_floats(Module *m, const QdqPlan *p)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < p->nlayers; i++)
+        ok = p->layer[i].keep || insert_small_weight(m, &p->layer[i]);
+    for (int i = 0; ok && i < p->npoints; i++)
+        ok = insert_point(m, &p->point[i], in_bf16);
+    erase_unused_constants(m);
     return ok;
 }

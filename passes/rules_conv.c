@@ -278,9 +278,9 @@ static Value *build_scaled_columns(Match *x)
 {
     const Node *p = match_node(x, "p");
     Value *k = channel_vector(x, match_value(x, "k"), &node_out(p)->type, node_out(p)->type.rank - 1);
-    if (!k || !is_wide_float(k))
+    if (!k || !is_wide_float(k) || !is_wide_float(p->in[1].val))
         return NULL;
-    return mk_matmul(&x->b, IN(p->in[0].val, mk_mul(&x->b, p->in[1].val, k)), (Attr_matmul){ 0 });
+    return mk_matmul(&x->b, IN(p->in[0].val, mk_mul(&x->b, p->in[1].val, k)), *NODE_ATTR(p, matmul));
 }
 
 static Value *build_scaled_rows(Match *x)
@@ -290,7 +290,7 @@ static Value *build_scaled_rows(Match *x)
     if (t->rank < 2 || !is_wide_float(w) || !same_shape(t, &x->root->in[0].val->type))
         return NULL;
     k = channel_vector(x, k, t, t->rank - 1);
-    return k ? mk_matmul(&x->b, IN(match_value(x, "x"), mk_mul(&x->b, w, along(x, k, 2, 0))), (Attr_matmul){ 0 }) : NULL;
+    return k ? mk_matmul(&x->b, IN(match_value(x, "x"), mk_mul(&x->b, w, along(x, k, 2, 0))), *NODE_ATTR(x->root, matmul)) : NULL;
 }
 
 /* ---- a maximum over a large window ---- */

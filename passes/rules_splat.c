@@ -58,7 +58,7 @@ static Value *build_splat_matmul(Match *x)
     const Tensor *w = splat_weight(match_value(x, "w"));
     const Type *t = &node_out(x->root)->type;
     Value *rows = match_value(x, "x");
-    if (!w || w->rank != 2 || w->dim[1] == 1 || rows->type.rank != t->rank)
+    if (!w || w->rank != 2 || w->dim[1] == 1 || rows->type.rank != t->rank || NODE_ATTR(x->root, matmul)->wide)
         return NULL;
     Value *sum = mk_reduce_axes(&x->b, "sum", rows, 1, (int64_t[]){ t->rank - 1 });
     return mk_expand_to(&x->b, mk_mul(&x->b, sum, mk_scalar(&x->b, w->dtype, tensor_get_f64(w, 0))), t->rank, t->dim);

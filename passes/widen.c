@@ -9,7 +9,7 @@
  * An op on small floats is computed in f32 and rounded once (formula.h); this says so in the graph. A matrix product reads each element many times, so
  * it must not convert when it reads; and a chain of ops that cannot leave the type's values (relu, max, movement) rounds once, not once each.
  * Arithmetic is widened, and movement of widened values. Inputs, results, constants that only movement reads, and irregular ops keep their type; so do
- * the weights of a product with one row, which is as fast as they come from memory.
+ * constant weights, and all that is bf16 and only moved or multiplied with such weights: those products are wide (half.c).
  *
  * Applies to f16 and bf16. Needs: typed. Keeps: everything. The casts of constants are for `fold` to remove.
  */
@@ -44,17 +44,17 @@ static bool is_exact(const Node *n)
     return exact[n->op] || op_has(n->op, OPF_MOVE | OPF_VIEW);
 }
 
-/* One row by a constant matrix: bound by reading it. */
-static bool streams_weights(const Node *n)
+/* A product with constant weights, which stay as small as they are; bf16 is multiplied as it is (half.c). */
+static bool is_wide_product(const Node *n)
 {
-    const Value *a = node_in(n, 0);
-    return n->op == OP_matmul && value_constant(node_in(n, 1)) && dim_is(a->type.dim[a->type.rank - 2], 1);
+    return (n->op == OP_conv || n->op == OP_matmul) && is_half(node_in(n, 1)) && value_constant(node_in(n, 1));
 }
 
+/* bf16 is moved as it is: half as much, and products want it so. */
 static bool has_wide_operand(const Widen *w, const Node *n)
 {
     for (int i = 0; i < n->nin; i++)
-        if (n->in[i].val && ptrmap_get(&w->wide, n->in[i].val, 0))
+        if (n->in[i].val && (n->in[i].val->type.dtype != DT_bf16 || w->m->no_bf16) && ptrmap_get(&w->wide, n->in[i].val, 0))
             return true;
     return false;
 }
@@ -67,7 +67,8 @@ static bool is_widened(const Widen *w, const Node *n)
     if (!half || n->nout != 1)
         return false;
     switch (n->op) {
-    case OP_conv: case OP_conv_transpose: case OP_matmul: return !streams_weights(n);
+    case OP_conv: case OP_matmul: return is_half(node_out(n));        /* not: is wide already */
+    case OP_conv_transpose: return true;
     case OP_reduce: case OP_arg_reduce: case OP_softmax: case OP_pool: return true;
     default: return op_has(n->op, OPF_EW) || n->op == OP_cast || (op_has(n->op, OPF_MOVE | OPF_VIEW) && has_wide_operand(w, n));
     }
@@ -117,10 +118,22 @@ static Value *rounded(Widen *w, Value *x, DType t)
     return wide;
 }
 
+/* Weights, and operands of bf16, are read as they are. */
+static Value *wide_product(Widen *w, const Node *n)
+{
+    Value *x = n->in[0].val;
+    x = x->type.dtype == DT_bf16 && !w->m->no_bf16 ? narrow_of(w, x) : wide_of(w, x);
+    if (n->op == OP_matmul)
+        return mk_matmul(&w->b, IN(x, n->in[1].val), (Attr_matmul){ .wide = true });
+    Attr_conv a = *NODE_ATTR(n, conv);
+    a.wide = true;
+    return mk_conv(&w->b, IN(x, n->in[1].val, node_in(n, 2) ? wide_of(w, n->in[2].val) : NULL), a);
+}
+
 static bool widen_node(Widen *w, Node *n)
 {
     Value **in = ARENA_ARRAY(w->m->arena, Value *, n->nin + 1), *old = node_out(n), *x;
-    for (int i = 0; i < n->nin; i++)
+    for (int i = 0; i < n->nin && !is_wide_product(n); i++)
         if (n->in[i].val && !(in[i] = wide_of(w, n->in[i].val)))
             return false;
     bool to_half = is_half(old);
@@ -128,6 +141,8 @@ static bool widen_node(Widen *w, Node *n)
         x = in[0];                                  /* from one small type to another, or to itself */
     else if (n->op == OP_cast && old->type.dtype == DT_f32)
         x = in[0];
+    else if (is_wide_product(n))
+        x = wide_product(w, n);
     else
         x = build_op(&w->b, n->op, (Inputs){ n->nin, in }, n->attrs);
     if (to_half && (!is_exact(n) || n->op == OP_cast))

@@ -111,7 +111,7 @@ static void test_conv_2d(void **state)
     Conv2d p = { 2, 4, 9, 8, 6, 3, 2, 2, 2, 1, 1, 3, 1, 2, 5, 9 };
     Value *x = fix_random(f, DT_f32, "2,4,9,8", 1), *w = fix_random(f, DT_f32, "6,2,3,2", 2), *bias = fix_random(f, DT_f32, "6", 3);
     const double *want = naive_conv(f, &p, value_constant(x), value_constant(w), value_constant(bias));
-    Attr_conv a = { I(f, "2,1"), I(f, "1,3"), I(f, "1,2,1,2"), 2, false, { 0, NULL }, 0 };
+    Attr_conv a = { I(f, "2,1"), I(f, "1,3"), I(f, "1,2,1,2"), 2, false, { 0, NULL }, false, 0 };
     expect_result(f, mk_conv(&f->b, IN(x, w, bias), a), DT_f32, "2,6,5,9", want);
 
     /* channels_last: the same numbers through transposes on both sides */
@@ -126,7 +126,7 @@ static void test_conv_dtypes(void **state)
     Fix *f = *state;
     static const DType types[] = { DT_f64, DT_f16, DT_bf16, DT_i32 };
     Conv2d p = { 1, 3, 5, 5, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 5, 5 };
-    Attr_conv a = { I(f, "1,1"), I(f, "1,1"), I(f, "1,1,1,1"), 1, false, { 0, NULL }, 0 };
+    Attr_conv a = { I(f, "1,1"), I(f, "1,1"), I(f, "1,1,1,1"), 1, false, { 0, NULL }, false, 0 };
     for (int i = 0; i < 4; i++) {
         Value *x = fix_random(f, types[i], "1,3,5,5", 7), *w = fix_random(f, types[i], "2,3,3,3", 8);
         double *want = naive_conv(f, &p, value_constant(x), value_constant(w), NULL);
@@ -143,10 +143,10 @@ static void test_conv_1d_3d(void **state)
 {
     Fix *f = *state;
     Value *x = fix_constant(f, DT_f32, "1,1,5", NUMBERS(1, 2, 3, 4, 5)), *w = fix_constant(f, DT_f32, "1,1,3", NUMBERS(1, 0, -1));
-    Attr_conv a = { I(f, "2"), I(f, "1"), I(f, "1,1"), 1, false, { 0, NULL }, 0 };
+    Attr_conv a = { I(f, "2"), I(f, "1"), I(f, "1,1"), 1, false, { 0, NULL }, false, 0 };
     expect_result(f, mk_conv(&f->b, IN(x, w), a), DT_f32, "1,1,3", NUMBERS(-2, -2, 4));
     Value *cube = fix_constant(f, DT_f32, "1,1,2,2,2", NUMBERS(1, 2, 3, 4, 5, 6, 7, 8)), *ones = fix_constant(f, DT_f32, "1,1,2,1,2", NUMBERS(1, 1, 1, 1));
-    Attr_conv c = { I(f, "1,1,1"), I(f, "1,1,1"), I(f, "0,0,0,0,0,0"), 1, false, { 0, NULL }, 0 };
+    Attr_conv c = { I(f, "1,1,1"), I(f, "1,1,1"), I(f, "0,0,0,0,0,0"), 1, false, { 0, NULL }, false, 0 };
     expect_result(f, mk_conv(&f->b, IN(cube, ones), c), DT_f32, "1,1,1,2,1", NUMBERS(14, 22));
 }
 

@@ -95,7 +95,7 @@ static void test_deform_conv(void **state)
         down[i] = i / 25 % 2 == 0;
     for (int i = 0; i < 9 * 25; i++)
         half[i] = 0.5;
-    Attr_conv c = { I(f, "1,1"), I(f, "1,1"), I(f, "1,1,1,1"), 2, false, { 0, NULL }, 0 };
+    Attr_conv c = { I(f, "1,1"), I(f, "1,1"), I(f, "1,1,1,1"), 2, false, { 0, NULL }, false, 0 };
     Attr_conv below = c;
     below.pads = I(f, "0,1,1,1");
     const Tensor *plain = fix_eval(f, mk_conv(b, IN(x, w, bias), c));

@@ -36,7 +36,9 @@ static void expect_same(Fix *f, DType t)
     assert_true(pass_run(f->b.m, "widen"));
     assert_true(pass_run(f->b.m, "dce"));
     FOR_EACH_NODE(n, f->b.m->graph)
-        if (n->op != OP_cast && n->op != OP_input && n->op != OP_constant && n->op != OP_return && n->op != OP_where)
+        if (t == DT_bf16 && (n->op == OP_matmul || n->op == OP_transpose))
+            assert_int_equal(node_in(n, 0)->type.dtype, t);             /* multiplied and moved as it is */
+        else if (n->op != OP_cast && n->op != OP_input && n->op != OP_constant && n->op != OP_return && n->op != OP_where)
             assert_int_not_equal(node_in(n, 0)->type.dtype, t);
     assert_true(eval_module(f->b.m, f->a, 1, in, &after));
     assert_int_equal(after->dtype, t);
