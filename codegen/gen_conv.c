@@ -162,7 +162,7 @@ enum { JOINED_ROWS = 8 };           /* addresses fit the general registers */
 static bool joins_lines(const Group *g, const Conv *k, Dim pixels)
 {
     const double place_cycles = 3;
-    if (k->pointwise || k->bytes || g->weights || !dim_is_const(pixels) || !dim_is_const(k->ow))
+    if (k->pointwise || k->bytes || k->pairs || g->weights || !dim_is_const(pixels) || !dim_is_const(k->ow))
         return false;
     DType type = contract_type(g);
     double joined = tile_least_cost(g, type, pixels->k, k->cout, JOINED_ROWS) + place_cycles / (double)(k->kh * k->kw * k->cin);
