@@ -3,8 +3,8 @@
  * The order is the one that measures best (docs/compression.md): channels go first, least squares fits what is left in f32, and rounding to bytes comes
  * last, so that its ranges are those of the network that will run.
  *
- * Without a budget for pruning, ways are tried from mild to strong: weights of eight bits, of four, then a tenth of the multiply-adds less each time. A budget in
- * bytes takes the first that fits, --max-drop the last whose accuracy stays.
+ * Without a budget for pruning, ways are tried from mild to strong: weights of eight bits, of four, then with fewer tenths of the multiply-adds. A budget in bytes
+ * takes the mildest that fits, --max-drop the strongest whose accuracy stays.
  */
 #include "compress.h"
 
@@ -179,17 +179,27 @@ static bool attempt_fits(Stages *t, Module *m, const Rung *r, bool *led)
     return *led && (double)side.cost.file_bytes <= bytes_allowed(t) * (r->tenths < TENTHS ? rough_margin : 1);
 }
 
-/* The mildest that takes no more bytes: eight bits, then four, then less and less of the channels. */
+/* The mildest that takes no more bytes: eight bits, then four, then with as few tenths less as fit. What cannot even be tried is left to be reported by doing it. */
 static bool find_small(Stages *t, Module *m, Rung *r)
 {
-    bool led = true;
-    while (led && !attempt_fits(t, m, r, &led)) {
-        if (r->bits == 8 && !t->o->quantize.weight_bits)
-            r->bits = 4;
-        else if (led && --r->tenths == 0)
-            led = false;
+    bool led, fits = attempt_fits(t, m, r, &led);
+    if (led && !fits && r->bits == 8 && !t->o->quantize.weight_bits) {
+        r->bits = 4;
+        fits = attempt_fits(t, m, r, &led);
     }
-    return led || diag_error(m->diag, (Loc){ .file = m->file }, "a budget of %.0f bytes cannot be met", bytes_allowed(t));
+    if (fits || !led)
+        return true;
+    int large = r->tenths;              /* too large; r->tenths: the mildest that is not, if `fits` */
+    r->tenths = 0;
+    while (large - r->tenths > 1) {
+        Rung middle = { r->bits, (large + r->tenths) / 2 };
+        bool small = attempt_fits(t, m, &middle, &led);
+        if (small || !led)              /* where so little cannot stay, no less can */
+            fits = small, r->tenths = middle.tenths;
+        else
+            large = middle.tenths;
+    }
+    return fits || diag_error(m->diag, (Loc){ .file = m->file }, "a budget of %.6g bytes cannot be met", bytes_allowed(t));
 }
 
 static bool attempt_keeps(Stages *t, Module *m, const Rung *r)

@@ -11,8 +11,7 @@ expect 0 '"command": "compress"' cat r.json
 expect 0 '"quantised": {' cat r.json
 expect 0 "weights of 4 bits" compress -o m4.so --bytes 100000 --json r4.json --picture r4.svg
 expect 0 ">quantised<" cat r4.svg
-expect 0 "top-1" compress -o md.so --max-drop 50 --labels y.npy
-expect 0 "tried nothing pruned, weights of 4 bits: top-1" compress -o md.so --max-drop 50 --labels y.npy
+expect 0 "tried nothing pruned, weights of 4 bits: top-1" compress -o md.so --macs 0.5 --max-drop 50 --labels y.npy
 expect 0 "repaired" compress -o m.onnx --bytes 0.6 --no-quantize
 
 expect 2 "--calibrate DATA is missing" "$INGOT" compress "$onnx" -o bad.so
@@ -21,6 +20,8 @@ expect 0 "quantised" compress -o m.so --bytes 0.9 --importance l2
 expect 2 "is missing" compress -o bad.so --importance l2
 expect 2 "there is nothing to do" compress -o bad.so --no-quantize
 expect 2 "not several" compress -o bad.so --macs 0.5 --bytes 0.5
-expect 1 "cannot be met" compress -o bad.so --bytes 1e-9
+head -c 1568 /dev/zero | npy '(2, 1, 28, 28)' '|u1' >zero.npy
+expect 1 "is constant" "$INGOT" compress "$onnx" --calibrate zero.npy -o bad.so --bytes 10000
+expect 1 "cannot be met" compress -o bad.so --bytes 1e-9 --weight-bits 4
 absent bad.so
 finish
