@@ -4,7 +4,7 @@
     ORT_DIR=DIR python3 bench/agree_ort.py --ingot build/ingot --ort ../shared/tools/ort.mjs [--input NAME=F.npy] QUANTISED.onnx...
 
 Needs python3-onnx, node and onnxruntime-node (in DIR). Layers: every Conv, MatMul or Gemm of dequantised bytes with what follows it up to the next
-QuantizeLinear, cut out of the file and fed random bytes. Prints per file: layers, the largest difference in steps and how many elements differ; for the whole
+QuantizeLinear, cut out of the file and fed random bytes, of the sizes that the --input gives them. Prints per file: layers, the largest difference in steps and how many elements differ; for the whole
 network the largest difference between ingot and ONNX Runtime, between ONNX Runtime's own optimised and unoptimised run, and whether the largest score is
 the same. Exit status 1 if a layer is off by more than a step, or the network by more than both ONNX Runtime's own difference and one step (1/255 of the range).
 """
@@ -21,16 +21,22 @@ FOLLOW = {"Relu", "Clip", "Add", "Max", "Min"}
 
 
 class Model:
-    def __init__(self, path):
+    def __init__(self, path, inputs):
+        """inputs: name -> .npy, whose sizes take the place of symbolic ones."""
         self.m = onnx.load(path)
         g = self.m.graph
+        for v in g.input:
+            if v.name in inputs:
+                for d, n in zip(v.type.tensor_type.shape.dim, np.load(inputs[v.name], mmap_mode="r").shape):
+                    d.dim_value = n
+        del g.value_info[:]
         self.init = {i.name: i for i in g.initializer}
         self.made = {o: n for n in g.node for o in n.output}
         self.users = {}
         for n in g.node:
             for i in n.input:
                 self.users.setdefault(i, []).append(n)
-        self.types = {v.name: v for v in onnx.shape_inference.infer_shapes(self.m).graph.value_info}
+        self.types = {v.name: v for v in onnx.shape_inference.infer_shapes(self.m, data_prop=True).graph.value_info}
 
     def constant(self, name):
         """A name is constant if it is an initializer, or a DequantizeLinear of one."""
@@ -163,7 +169,7 @@ def main():
     for path in o.models:
         print(path, flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            ok &= check_layers(o, Model(path), folder)
+            ok &= check_layers(o, Model(path, dict(i.rsplit("=", 1) for i in o.input)), folder)
             ok &= check_network(o, path, folder)
     raise SystemExit(0 if ok else 1)
 

@@ -45,10 +45,16 @@ static bool see(void *ctx, int64_t sample, const Tensor *const *taps)
     return true;
 }
 
+bool gram_measures(const QdqLayer *l)
+{
+    Rows r;
+    return rows_of(l->n, &r) && r.nfeatures <= GRAM_MOST;
+}
+
 /* False: not measured. */
 static bool shape_gram(const QdqLayer *l, Rows *r, Gram *g)
 {
-    if (l->keep || !rows_of(l->n, r) || r->nfeatures > GRAM_MOST)
+    if (l->keep || !gram_measures(l) || !rows_of(l->n, r))
         return false;
     g->groups = r->ngroups;
     g->depth = r->nfeatures;

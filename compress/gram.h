@@ -13,6 +13,7 @@ typedef struct Gram {
     int64_t rows;                   /* vectors seen, per group */
 } Gram;
 
+bool gram_measures(const QdqLayer *l);                              /* whether it is of a form and depth that is measured */
 /* Of every layer of p that is not kept. Rows are picked evenly, about `rows` per layer. In arena a; NULL after a sentence. */
 Gram *gram_measure(Module *m, Arena *a, const QdqPlan *p, Samples *s, int64_t rows);
 

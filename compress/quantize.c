@@ -12,6 +12,7 @@
 #include "build.h"
 #include "column_scale.h"
 #include "compile.h"
+#include "gram.h"
 #include "conv_pads.h"
 #include "observe.h"
 #include "pass.h"
@@ -80,11 +81,13 @@ const char *quantize_misuse(const QuantizeOptions *o)
         return "--per-tensor and --per-channel exclude each other";
     if (o->dynamic + o->float16 + o->bfloat16 + o->float8 > 1)
         return "--dynamic, --float16, --bfloat16 and --float8 exclude each other";
-    bool blind = !o->samples.path && (o->labels || o->max_drop || o->min_sqnr || o->json || o->picture || o->adaround || o->smoothquant || o->data);
-    if (blind)
+    bool any = o->weights.kind || !is_static(o), budget = o->max_drop || o->min_sqnr;
+    if (o->weights.kind && (!is_static(o) || budget || o->sensitivity || o->bias_correction || o->adaround || o->smoothquant || o->equalize || o->per_tensor))
+        return "--weights goes with --group, --gptq and --awq, not with what is for activations or whole numbers of 8 bits";
+    if (!o->samples.path && (budget || o->adaround || o->smoothquant || (o->labels && !o->data) || (!any && (o->json || o->picture || o->data))))
         return "--calibrate DATA is missing";
-    if (!is_static(o) && (o->max_drop || o->min_sqnr || o->picture || o->bias_correction || o->sensitivity))
-        return "budgets, sensitivities, pictures and bias correction are for static quantisation";
+    if (!is_static(o) && (budget || o->bias_correction || o->sensitivity))
+        return "budgets, sensitivities and bias correction are for static quantisation";
     if (weight_bits(o) != 8 && weight_bits(o) != 4)
         return "--weight-bits must be 8 or 4";
     if (weight_bits(o) == 4 && (o->per_tensor || !o->samples.path || o->weights.kind))
@@ -370,6 +373,15 @@ static const char *kind_of(const QuantizeOptions *o)
     return o->dynamic ? "int8, dynamic" : o->float16 ? "f16" : o->bfloat16 ? "bf16" : o->float8 ? "f8e4m3" : "int8";
 }
 
+/* What --adaround does not look at is rounded to nearest. */
+static void note_deep_layers(Quantizer *q)
+{
+    for (int i = 0; q->o->adaround && i < q->plan.nlayers; i++)
+        if (!q->kept[i] && !gram_measures(&q->plan.layer[i]))
+            report_note(q->report, "%s: its weights are rounded to nearest, --adaround looks at convolutions and matrices of sums up to %d products.",
+                        qdq_layer_name(q->m, &q->plan.layer[i]), GRAM_MOST);
+}
+
 static void describe_layer(Quantizer *q, int i, ReportLayer *r)
 {
     const QdqLayer *l = &q->plan.layer[i];
@@ -389,11 +401,12 @@ static bool report_layers(Quantizer *q)
     Report *r = q->report;
     r->layer = ARENA_ARRAY(r->arena, ReportLayer, q->plan.nlayers + 1);
     r->nlayers = q->plan.nlayers;
+    note_deep_layers(q);
     for (int i = 0; i < r->nlayers; i++) {
         describe_layer(q, i, &r->layer[i]);
         r->layer[i].name = arena_str(r->arena, r->layer[i].name);
     }
-    return !q->o->picture || svg_ranges(r, q->range, &q->plan, q->o->picture);
+    return !q->o->picture || svg_ranges(r, q->range, &q->plan, q->o->picture);      /* without ranges: of bytes */
 }
 
 static bool report_after(Quantizer *q)
@@ -408,13 +421,11 @@ static bool report_after(Quantizer *q)
 
 static bool open_samples(Quantizer *q)
 {
-    if (!q->o->samples.path)
-        return true;
-    q->samples = calibration_samples(q->m, &q->o->samples);
-    if (!q->samples)
+    const QuantizeOptions *o = q->o;
+    if (o->samples.path && !(q->samples = calibration_samples(q->m, &o->samples)))
         return false;
-    q->score = q->o->data ? score_samples(q->m, &q->o->samples, q->o->data) : q->samples;
-    return q->score && (!q->o->labels || samples_labels(q->score, q->o->labels, &q->labels));
+    q->score = o->data ? score_samples(q->m, &o->samples, o->data) : q->samples;
+    return (q->score || (!o->data && !o->labels)) && (!o->labels || samples_labels(q->score, o->labels, &q->labels));
 }
 
 /* The model as it was is what results are compared with. */
@@ -482,8 +493,20 @@ static bool run_static(Quantizer *q)
     return (!q->report || report_layers(q)) && apply(q, q->m);
 }
 
+/* Weights become codes; with samples it is the results that are looked at, which takes a while, so not unasked. */
+static bool run_weights(Quantizer *q)
+{
+    const QuantizeOptions *o = q->o;
+    bool ok = weight_repair_wanted(&o->weight_repair) || (q->samples && q->report)
+                  ? weight_repair_quantize(q->m, &o->weights, &o->weight_repair, &o->keep, q->samples, q->report)
+                  : weight_codes_quantize(q->m, &o->weights, &o->keep, q->report);
+    return ok && (!o->picture || svg_ranges(q->report, NULL, NULL, o->picture));
+}
+
 static bool run(Quantizer *q)
 {
+    if (q->o->weights.kind)
+        return observe_before(q) && run_weights(q) && (!q->report || report_after(q));
     if (!observe_before(q) || !repair_before(q->m, q->o, q->samples) || !find_places(q))
         return false;
     bool ok = is_static(q->o) ? run_static(q) : q->o->dynamic ? run_dynamic(q) : (!q->report || report_layers(q)) && store_weights(q);
@@ -493,8 +516,6 @@ static bool run(Quantizer *q)
 bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
 {
     Quantizer q = { .m = m, .o = o, .report = r };
-    if (o->weights.kind)
-        return weight_codes_quantize(m, &o->weights, &o->keep, true);
     bool ok = open_samples(&q) && run(&q);
     observer_close(q.before);
     if (q.score != q.samples)
@@ -504,25 +525,12 @@ bool quantize_module(Module *m, const QuantizeOptions *o, Report *r)
     return ok;
 }
 
-/* Weights of few bits, chosen with data. */
-static bool repair_weights(Module *m, const QuantizeOptions *o)
-{
-    Samples *s = calibration_samples(m, &o->samples);
-    bool ok = s && weight_repair_quantize(m, &o->weights, &o->weight_repair, &o->keep, s, o->quiet);
-    samples_close(s);
-    return ok;
-}
-
 bool quantize_and_report(Module *m, const QuantizeOptions *o)
 {
-    if (weight_repair_wanted(&o->weight_repair))
-        return repair_weights(m, o);
-    if (o->weights.kind)                /* without data there is nothing to report but that */
-        return weight_codes_quantize(m, &o->weights, &o->keep, o->quiet);
     Arena *a = arena_new();
     Report r = { .arena = a, .title = "quantize" };
-    bool wanted = o->samples.path && (!o->quiet || o->json || o->picture), ok = quantize_module(m, o, wanted ? &r : NULL);
-    if (ok && wanted && !o->quiet)
+    bool wanted = !o->quiet || o->json || o->picture, ok = quantize_module(m, o, wanted ? &r : NULL);
+    if (ok && !o->quiet)
         report_print(&r, stdout);
     if (ok && o->json)
         ok = report_write_json(&r, o->json);

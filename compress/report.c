@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "json.h"
+#include <cjson/cJSON.h>
+
 #include "save.h"
 #include "tool.h"
 #include "work.h"
@@ -34,7 +35,7 @@ int64_t report_node_macs(Module *m, const Node *n)
 static void count_sizes(Module *m, ReportSide *out)
 {
     FOR_EACH_NODE(n, m->graph) {
-        const Tensor *t = n->op == OP_constant ? value_constant(node_out(n)) : NULL;
+        const Tensor *t = n->op == OP_constant && value_use_count(node_out(n)) ? value_constant(node_out(n)) : NULL;
         if (t && t->dtype != DT_str) {
             out->parameters += t->count;
             out->weight_bytes += (t->splat ? 1 : t->count) * dtype_table[t->dtype].bits / 8;
@@ -55,8 +56,20 @@ bool report_side(Module *m, Observer *o, Observer *reference, Samples *s, const 
 {
     *out = (ReportSide){ 0 };
     count_sizes(m, out);
-    const ingot_tensor *in = samples_inputs(s, 0);
-    return in && observer_cost(o, in, &out->cost) && score_observed(o, reference, s, labels, &out->score);
+    const ingot_tensor *in = s ? samples_inputs(s, 0) : NULL;
+    return (in || !s) && observer_cost(o, in, &out->cost) && (!s || score_observed(o, reference, s, labels, &out->score));
+}
+
+ReportLayer *report_add_layer(Report *r)
+{
+    if (r->nlayers == r->room) {
+        ReportLayer *old = r->layer;
+        r->room = 2 * r->room + 16;
+        r->layer = ARENA_ARRAY(r->arena, ReportLayer, r->room);
+        for (int i = 0; i < r->nlayers; i++)
+            r->layer[i] = old[i];
+    }
+    return &r->layer[r->nlayers++];
 }
 
 void report_note(Report *r, const char *fmt, ...)
@@ -143,67 +156,68 @@ void report_print(const Report *r, FILE *out)
 /* ---- as JSON ---- */
 
 /* JSON has no infinity and no NaN. */
-static void put_number(FILE *f, const char *name, double x, const char *after)
+static void add_number(cJSON *o, const char *name, double x)
 {
     if (isfinite(x))
-        fprintf(f, "\"%s\": %.9g%s", name, x, after);
+        cJSON_AddNumberToObject(o, name, x);
     else
-        fprintf(f, "\"%s\": null%s", name, after);
+        cJSON_AddNullToObject(o, name);
 }
 
-static void put_side(FILE *f, const char *name, const ReportSide *s, const char *after)
+static void add_score(cJSON *o, const Score *s)
 {
-    fprintf(f, "  \"%s\": {\"weight_bytes\": %lld, \"file_bytes\": %llu, \"parameters\": %lld, \"macs\": %lld, \"arena_bytes\": %llu, ", name,
-            (long long)s->weight_bytes, (unsigned long long)s->cost.file_bytes, (long long)s->parameters, (long long)s->macs,
-            (unsigned long long)s->cost.workspace_bytes);
-    put_number(f, "median_ms", s->cost.median_ms, ", ");
-    put_number(f, "p99_ms", s->cost.p99_ms, "");
-    if (s->score.labelled) {
-        fputs(", ", f);
-        put_number(f, "top1", accuracy_top1(&s->score.accuracy), ", ");
-        put_number(f, "top5", accuracy_top5(&s->score.accuracy), ", ");
-        put_number(f, "loss", accuracy_loss(&s->score.accuracy), "");
+    if (s->labelled) {
+        add_number(o, "top1", accuracy_top1(&s->accuracy));
+        add_number(o, "top5", accuracy_top5(&s->accuracy));
+        add_number(o, "loss", accuracy_loss(&s->accuracy));
     }
-    if (s->score.compared) {
-        fputs(", ", f);
-        put_number(f, "sqnr_db", distance_sqnr(&s->score.distance), ", ");
-        put_number(f, "max_error", s->score.distance.most, ", ");
-        put_number(f, "cosine", distance_cosine(&s->score.distance), "");
-        fprintf(f, ", \"same_top1\": %lld", (long long)s->score.same_top1);
+    if (s->compared) {
+        add_number(o, "sqnr_db", distance_sqnr(&s->distance));
+        add_number(o, "max_error", s->distance.most);
+        add_number(o, "cosine", distance_cosine(&s->distance));
+        add_number(o, "same_top1", (double)s->same_top1);
     }
-    fprintf(f, ", \"samples\": %lld}%s", (long long)s->score.samples, after);
+    add_number(o, "samples", (double)s->samples);
 }
 
-static void put_string(FILE *f, const char *name, const char *s)
+static void add_side(cJSON *to, const char *name, const ReportSide *s)
 {
-    fprintf(f, "\"%s\": ", name);
-    ingot_json_put_string(f, s, strlen(s));
+    cJSON *o = cJSON_AddObjectToObject(to, name);
+    add_number(o, "weight_bytes", (double)s->weight_bytes);
+    add_number(o, "file_bytes", (double)s->cost.file_bytes);
+    add_number(o, "parameters", (double)s->parameters);
+    add_number(o, "macs", (double)s->macs);
+    add_number(o, "arena_bytes", (double)s->cost.workspace_bytes);
+    add_number(o, "median_ms", s->cost.median_ms);
+    add_number(o, "p99_ms", s->cost.p99_ms);
+    add_score(o, &s->score);
 }
 
-static void put_layer(FILE *f, const ReportLayer *l, bool last)
+static void add_layer(cJSON *to, const ReportLayer *l)
 {
-    fputs("    {", f);
-    put_string(f, "name", l->name);
-    fputs(", ", f);
-    put_string(f, "kind", l->kind);
-    fputs(", ", f);
-    put_string(f, "decision", l->decision);
-    fprintf(f, ", \"macs\": %lld, \"parameters\": %lld, \"bytes_before\": %lld, \"bytes_after\": %lld, ", (long long)l->macs, (long long)l->parameters,
-            (long long)l->bytes_before, (long long)l->bytes_after);
-    put_number(f, "sqnr_db", l->sqnr, ", ");
-    put_number(f, "sensitivity_db", l->sensitivity, ", ");
-    put_number(f, "low", l->scale > 0 ? l->lo : NAN, ", ");
-    put_number(f, "high", l->scale > 0 ? l->hi : NAN, ", ");
-    put_number(f, "scale", l->scale > 0 ? l->scale : NAN, ", ");
-    fprintf(f, "\"zero\": %lld}%s\n", (long long)l->zero, last ? "" : ",");
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddItemToArray(to, o);
+    cJSON_AddStringToObject(o, "name", l->name);
+    cJSON_AddStringToObject(o, "kind", l->kind);
+    cJSON_AddStringToObject(o, "decision", l->decision);
+    add_number(o, "macs", (double)l->macs);
+    add_number(o, "parameters", (double)l->parameters);
+    add_number(o, "bits", l->parameters ? 8 * (double)l->bytes_after / (double)l->parameters : NAN);
+    add_number(o, "bytes_before", (double)l->bytes_before);
+    add_number(o, "bytes_after", (double)l->bytes_after);
+    add_number(o, "sqnr_db", l->sqnr);
+    add_number(o, "sensitivity_db", l->sensitivity);
+    add_number(o, "low", l->scale > 0 ? l->lo : NAN);
+    add_number(o, "high", l->scale > 0 ? l->hi : NAN);
+    add_number(o, "scale", l->scale > 0 ? l->scale : NAN);
+    add_number(o, "zero", (double)l->zero);
 }
 
-static void put_steps(FILE *f, const Report *r)
+static void add_steps(cJSON *to, const Report *r)
 {
-    if (r->nsteps)
-        fputs("  \"steps\": {\n", f);
+    cJSON *o = r->nsteps ? cJSON_AddObjectToObject(to, "steps") : NULL;
     for (int i = 0; i < r->nsteps; i++)
-        put_side(f, r->step[i].name, &r->step[i].side, i == r->nsteps - 1 ? "\n  },\n" : ",\n");
+        add_side(o, r->step[i].name, &r->step[i].side);
 }
 
 bool report_write_json(const Report *r, const char *path)
@@ -212,18 +226,18 @@ bool report_write_json(const Report *r, const char *path)
     ingot_error err;
     if (ingot_save_open(&save, path, &err))
         return tool_fail("%s", err.text), false;
-    FILE *f = save.out;
-    fputs("{\n  ", f);
-    put_string(f, "command", r->title);
-    fputs(",\n", f);
-    put_side(f, "before", &r->before, ",\n");
-    put_side(f, "after", &r->after, ",\n");
-    put_steps(f, r);
-    fputs("  \"layers\": [\n", f);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "command", r->title);
+    add_side(o, "before", &r->before);
+    add_side(o, "after", &r->after);
+    add_steps(o, r);
+    cJSON *layers = cJSON_AddArrayToObject(o, "layers");
     for (int i = 0; i < r->nlayers; i++)
-        put_layer(f, &r->layer[i], i == r->nlayers - 1);
-    fputs("  ],\n  ", f);
-    put_string(f, "notes", r->notes ? r->notes : "");
-    fputs("\n}\n", f);
-    return !ingot_save_close(&save, true, &err) || (tool_fail("%s", err.text), false);
+        add_layer(layers, &r->layer[i]);
+    cJSON_AddStringToObject(o, "notes", r->notes ? r->notes : "");
+    char *text = cJSON_Print(o);
+    bool whole = text && fprintf(save.out, "%s\n", text) > 0;
+    cJSON_free(text);
+    cJSON_Delete(o);
+    return (!ingot_save_close(&save, whole, &err) && whole) || (tool_fail("%s", whole ? err.text : "out of memory"), false);
 }

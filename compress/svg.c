@@ -46,6 +46,24 @@ static void put_range(FILE *f, double y, const ReportLayer *l, const Range *seen
     put_text(f, RANGE_X + 4, y, text);
 }
 
+/* Without a grid for the operand: bytes of the weights, before and after. */
+static void put_bytes(FILE *f, double y, const ReportLayer *l, int64_t most)
+{
+    char text[64];
+    put_rect(f, RANGE_X, y - 5, RANGE_WIDTH * (double)l->bytes_before / (double)most, 2, "#888");
+    put_rect(f, RANGE_X, y - 9, RANGE_WIDTH * (double)l->bytes_after / (double)most, 10, "#4a90d9");
+    snprintf(text, sizeof text, "%lld to %lld", (long long)l->bytes_before, (long long)l->bytes_after);
+    put_text(f, RANGE_X + 4, y, text);
+}
+
+static int64_t most_bytes(const Report *r)
+{
+    int64_t most = 1;
+    for (int i = 0; i < r->nlayers; i++)
+        most = r->layer[i].bytes_before > most ? r->layer[i].bytes_before : most;
+    return most;
+}
+
 static void put_bar(FILE *f, double x, double y, double db, const char *fill)
 {
     char text[32];
@@ -67,7 +85,7 @@ bool svg_ranges(const Report *r, const Range *range, const QdqPlan *p, const cha
     fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"monospace\" font-size=\"10\">\n", width, height);
     put_rect(f, 0, 0, width, height, "#fff");
     put_text(f, 8, 20, "layer");
-    put_text(f, RANGE_X, 20, "operand: seen (grey), covered by the grid (blue)");
+    put_text(f, RANGE_X, 20, range ? "operand: seen (grey), covered by the grid (blue)" : "bytes of weights: before (grey), after (blue)");
     put_text(f, BAR_X, 20, "SQNR of the layer's result");
     put_text(f, BAR_X + BAR_WIDTH + GAP, 20, "SQNR of the model's results, layer alone");
     for (int i = 0; i < r->nlayers; i++) {
@@ -75,7 +93,10 @@ bool svg_ranges(const Report *r, const Range *range, const QdqPlan *p, const cha
         double y = TOP + LINE * i + 10;
         size_t n = strlen(l->name), room = NAME_WIDTH / 6;
         put_text(f, 8, y, n > room ? l->name + n - room : l->name);
-        put_range(f, y, l, &range[p->layer[i].point]);
+        if (range)
+            put_range(f, y, l, &range[p->layer[i].point]);
+        else
+            put_bytes(f, y, l, most_bytes(r));
         put_bar(f, BAR_X, y, l->sqnr, "#7cb36b");
         put_bar(f, BAR_X + BAR_WIDTH + GAP, y, l->sensitivity, "#d9a441");
     }

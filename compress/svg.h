@@ -8,7 +8,7 @@
 #include "ranges.h"
 #include "report.h"
 
-/* range: per point of p. False after a sentence. */
+/* range: per point of p; NULL (and then p): operands have none, bytes of weights are drawn instead. False after a sentence. */
 bool svg_ranges(const Report *r, const Range *range, const QdqPlan *p, const char *path);
 /* Of the report's steps. False after a sentence. */
 bool svg_steps(const Report *r, const char *path);

@@ -6,7 +6,6 @@
 #include "weight_codes.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -335,7 +334,8 @@ WeightRows weight_codes_read(Arena *a, Node *product, const WeightKind *kind, in
     r.rows = t->dim[!rows_first(&r)];
     r.k = t->dim[rows_first(&r)];
     r.taps = t->count / (r.rows * r.k);
-    if (table || (group && product->op == OP_conv && r.k < FEW_CHANNELS)) {     /* the first layer's: groups of a few weights would be mostly scales */
+    r.few = group && product->op == OP_conv && r.k < FEW_CHANNELS;
+    if (table || r.few) {           /* the first layer's: groups of a few weights would be mostly scales */
         r.kind = weight_kind("int8");
         group = 0;
     }
@@ -469,26 +469,72 @@ double weight_codes_bits(const WeightRows *r)
     return code * (double)(r->rows * r->taps * r->k) + (scale + zero) * (double)group_count(r);
 }
 
-/* ---- a module ---- */
+/* ---- what is told ---- */
 
-typedef struct Sum { int layers; double elements, bits, signal, noise; } Sum;
-
-static void add_to_sum(Sum *s, const WeightRows *r)
+static const char *name_of(const Node *n)
 {
-    s->layers++;
-    s->elements += (double)(r->rows * r->taps * r->k);
-    s->bits += weight_codes_bits(r);
+    return n->loc.node ? n->loc.node : op_name(n->op);
+}
+
+static ReportLayer *add_line(Report *report, Module *m, const Node *n, int64_t parameters)
+{
+    ReportLayer *l = report_add_layer(report);
+    *l = (ReportLayer){ .name = arena_str(report->arena, name_of(n)), .kind = op_name(n->op), .macs = report_node_macs(m, n), .parameters = parameters,
+                        .bytes_before = 4 * parameters, .bytes_after = 4 * parameters, .sqnr = NAN, .sensitivity = NAN };
+    return l;
+}
+
+static const char *describe(Arena *a, const WeightRows *r, const char *how)
+{
+    const char *text = r->pieces * r->groups == 1 ? arena_printf(a, "%s per %s", r->kind->name, r->product->op == OP_gather ? "row" : "channel") :
+                       arena_printf(a, "%s, groups of %lld", r->kind->name, (long long)r->group);
+    if (r->few)
+        text = arena_printf(a, "%s: only %lld input channels", text, (long long)r->k);
+    return how ? arena_printf(a, "%s, %s", text, how) : text;
+}
+
+void weight_tally_add(WeightTally *t, Module *m, const WeightRows *r, const char *how, double sqnr)
+{
+    double elements = (double)(r->rows * r->taps * r->k), bits = weight_codes_bits(r), signal = 0, noise = 0;
     for (int64_t g = 0, n; g < group_count(r); g++) {
         int64_t at = group_start(r, g, &n);
         for (int64_t i = at; i < at + n; i++) {
             double w = (double)r->w[i], d = w - (double)grid_value(&r->grid[g], r->code[i]);
-            s->signal += w * w;
-            s->noise += d * d;
+            signal += w * w;
+            noise += d * d;
         }
+    }
+    t->layers++;
+    t->elements += elements, t->bits += bits, t->signal += signal, t->noise += noise;
+    if (t->report) {
+        ReportLayer *l = add_line(t->report, m, r->product, (int64_t)elements);
+        l->bytes_after = (int64_t)ceil(bits / 8);
+        l->sqnr = isnan(sqnr) ? 10 * log10(signal / noise) : sqnr;
+        l->decision = describe(t->report->arena, r, how);
     }
 }
 
-/* A name that no product has is a mistake. */
+void weight_tally_keep(WeightTally *t, Module *m, const Node *n, const TextList *keep)
+{
+    const Tensor *w = n->nin > 1 && (n->op == OP_matmul || n->op == OP_conv || n->op == OP_conv_transpose) && node_in(n, 1) ? value_constant(node_in(n, 1)) : NULL;
+    if (!t->report || !w || w->dtype != DT_f32)
+        return;
+    add_line(t->report, m, n, w->count)->decision = weight_codes_is_kept(n, keep) ? "f32: --keep" : w->count < FEW_WEIGHTS ? "f32: few weights" :
+        n->op == OP_conv && w->rank > 1 && w->dim[1] == 1 ? "f32: filters of one channel" : "f32: no kernel reads weights of this form packed";
+}
+
+bool weight_tally_finish(const WeightTally *t, Module *m, const WeightKind *k)
+{
+    if (!t->layers)
+        return diag_error(m->diag, (Loc){ .file = m->file }, "there are no weights to store as %s: no product has constant f32 weights", k->name);
+    if (t->report)
+        report_note(t->report, "%d layers, %.0f weights as %s: %.2f bits each, %.1f dB above the rounding error", t->layers, t->elements, k->name,
+                    t->bits / t->elements, 10 * log10(t->signal / fmax(t->noise, 1e-300)));
+    return true;
+}
+
+/* ---- a module ---- */
+
 static bool is_there(Graph *g, const char *name)
 {
     FOR_EACH_NODE(n, g) {
@@ -502,7 +548,15 @@ static bool is_there(Graph *g, const char *name)
     return false;
 }
 
-static bool is_kept(const Node *n, const TextList *keep)
+bool weight_codes_check_names(Module *m, const TextList *keep)
+{
+    for (int i = 0; i < keep->n; i++)
+        if (!is_there(m->graph, keep->v[i]))
+            return diag_error(m->diag, (Loc){ .file = m->file }, "--keep %s: there is no layer of that name", keep->v[i]);
+    return true;
+}
+
+bool weight_codes_is_kept(const Node *n, const TextList *keep)
 {
     for (int i = 0; i < keep->n; i++)
         if (n->loc.node && !strcmp(n->loc.node, keep->v[i]))
@@ -510,53 +564,54 @@ static bool is_kept(const Node *n, const TextList *keep)
     return false;
 }
 
+static bool round_node(Module *m, Node *n, const WeightKind *k, int64_t group, const TextList *keep, bool tables, WeightTally *t)
+{
+    if ((n->op == OP_gather) != tables)
+        return true;
+    Arena *a = arena_new();
+    WeightRows r = weight_codes_is_kept(n, keep) ? (WeightRows){ .w = NULL } : weight_codes_read(a, n, k, group);
+    bool ok = true;
+    if (r.w) {
+        weight_codes_fit(&r);
+        weight_codes_round(&r);
+        weight_tally_add(t, m, &r, NULL, NAN);
+        ok = weight_codes_write(m, &r);
+    } else {
+        weight_tally_keep(t, m, n, keep);
+    }
+    arena_free(a);
+    return ok;
+}
+
 /* Products, or tables. */
-static bool round_graph(Module *m, Graph *g, const WeightKind *k, int64_t group, const TextList *keep, bool tables, Sum *sum)
+static bool round_graph(Module *m, Graph *g, const WeightKind *k, int64_t group, const TextList *keep, bool tables, WeightTally *t)
 {
     FOR_EACH_NODE(n, g) {
         Graph *body[MAX_BODIES];
         for (int i = node_bodies(n, body); i-- > 0;)
-            if (!round_graph(m, body[i], k, group, keep, tables, sum))
+            if (!round_graph(m, body[i], k, group, keep, tables, t))
                 return false;
-        Arena *a = arena_new();
-        WeightRows r = is_kept(n, keep) || (n->op == OP_gather) != tables ? (WeightRows){ .w = NULL } : weight_codes_read(a, n, k, group);
-        if (r.w) {
-            weight_codes_fit(&r);
-            weight_codes_round(&r);
-            add_to_sum(sum, &r);
-        }
-        bool ok = !r.w || weight_codes_write(m, &r);
-        arena_free(a);
-        if (!ok)
+        if (!round_node(m, n, k, group, keep, tables, t))
             return false;
     }
     return true;
 }
 
-bool weight_codes_tables(Module *m, const TextList *keep, bool quiet)
+bool weight_codes_tables(Module *m, const TextList *keep, Report *report)
 {
-    Sum s = { 0, 0, 0, 0, 0 };
-    if (!round_graph(m, m->graph, weight_kind("int8"), 0, keep, true, &s))
+    WeightTally t = { .report = report };
+    if (!round_graph(m, m->graph, weight_kind("int8"), 0, keep, true, &t))
         return false;
-    if (s.layers && !quiet)
-        printf("%d %s, %.0f numbers as int8: %.2f bits each, %.1f dB above the rounding error\n", s.layers, s.layers == 1 ? "table" : "tables", s.elements,
-               s.bits / s.elements, 10 * log10(s.signal / fmax(s.noise, 1e-300)));
+    if (t.layers && report)
+        report_note(report, "%d %s, %.0f numbers as int8: %.2f bits each, %.1f dB above the rounding error", t.layers, t.layers == 1 ? "table" : "tables",
+                    t.elements, t.bits / t.elements, 10 * log10(t.signal / fmax(t.noise, 1e-300)));
     return true;
 }
 
-bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *keep, bool quiet)
+bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *keep, Report *report)
 {
     const WeightKind *k = weight_kind(o->kind);
-    Sum s = { 0, 0, 0, 0, 0 };
-    for (int i = 0; i < keep->n; i++)
-        if (!is_there(m->graph, keep->v[i]))
-            return diag_error(m->diag, (Loc){ .file = m->file }, "--keep %s: there is no layer of that name", keep->v[i]);
-    if (!round_graph(m, m->graph, k, weight_group(k, o), keep, false, &s))
-        return false;
-    if (!s.layers)
-        return diag_error(m->diag, (Loc){ .file = m->file }, "there are no weights to store as %s: no product has constant f32 weights", k->name);
-    if (!quiet)
-        printf("%d layers, %.0f weights as %s: %.2f bits each, %.1f dB above the rounding error\n", s.layers, s.elements, k->name, s.bits / s.elements,
-               10 * log10(s.signal / fmax(s.noise, 1e-300)));
-    return weight_codes_tables(m, keep, quiet);
+    WeightTally t = { .report = report };
+    return weight_codes_check_names(m, keep) && round_graph(m, m->graph, k, weight_group(k, o), keep, false, &t) && weight_tally_finish(&t, m, k) &&
+           weight_codes_tables(m, keep, report);
 }

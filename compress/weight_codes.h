@@ -25,6 +25,7 @@
 
 #include "ir.h"
 #include "options.h"
+#include "report.h"
 
 typedef struct WeightsOptions {
     const char *kind;               /* NULL: not asked for */
@@ -55,7 +56,8 @@ float grid_value(const Grid *g, int code);
  * of it. */
 typedef struct WeightRows {
     Node *product;                  /* conv, or matmul of a matrix [K, N], or gather from a table [rows, K] */
-    const WeightKind *kind;         /* filters of few input channels and tables get int8 per row, whatever was asked for */
+    const WeightKind *kind;         /* tables get int8 per row, whatever was asked for */
+    bool few;                       /* so do filters of few input channels */
     int64_t rows, k, taps;          /* k: input channels (of a group), or K */
     int64_t pieces, length, group, groups;      /* group: elements, the last of a piece cut off; groups: per piece */
     float *w;                       /* [row][tap][k], which is [row][piece][length] */
@@ -72,10 +74,30 @@ void weight_codes_round(WeightRows *r);                                  /* ever
 bool weight_codes_write(Module *m, const WeightRows *r);
 double weight_codes_bits(const WeightRows *r);                           /* stored, all of the product's, scales and zero points included */
 
+/* ---- a module ---- */
+
+/* Whether the product's name is in the list; whether every name of the list is that of a product, false after a sentence. */
+bool weight_codes_is_kept(const Node *n, const TextList *keep);
+bool weight_codes_check_names(Module *m, const TextList *keep);
+
+/* What became of the weights, product by product; report: lines for it, or NULL. */
+typedef struct WeightTally {
+    Report *report;
+    int layers;
+    double elements, bits, signal, noise;
+} WeightTally;
+/* Of a product before its codes are written. how: the method, or NULL; sqnr: of its result, NAN: that of its weights is told. */
+void weight_tally_add(WeightTally *t, Module *m, const WeightRows *r, const char *how, double sqnr);
+/* Of a node that stays as it is: a line if it is a product with constant weights. */
+void weight_tally_keep(WeightTally *t, Module *m, const Node *n, const TextList *keep);
+/* The sum, as a note of the report. False after a sentence: nothing was rounded. */
+bool weight_tally_finish(const WeightTally *t, Module *m, const WeightKind *k);
+
 /* Tables of which a gather reads rows (embeddings), whose names are not in keep, become int8 with a scale per row: their errors enter at the very beginning of a
- * network, and what counts is that they do not fill the file. Says in one line what came of it; false after reporting. */
-bool weight_codes_tables(Module *m, const TextList *keep, bool quiet);
-/* Every product of m whose name is not in keep, rounded to nearest, and its tables. Says in one line what came of it, unless quiet; false after reporting. */
-bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *keep, bool quiet);
+ * network, and what counts is that they do not fill the file. A line of the report each, and a note; false after reporting. */
+bool weight_codes_tables(Module *m, const TextList *keep, Report *report);
+/* Every product of m whose name is not in keep, rounded to nearest, and its tables; what came of it as lines and a note of the report (NULL: nobody asks). False after
+ * reporting. */
+bool weight_codes_quantize(Module *m, const WeightsOptions *o, const TextList *keep, Report *report);
 
 #endif

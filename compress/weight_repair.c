@@ -6,7 +6,6 @@
 #include "weight_repair.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,39 +123,26 @@ typedef struct Job {
     const WeightKind *kind;
     int64_t group;
     const WeightRepairOptions *o;
+    WeightTally tally;
     Layer *layer;
     int n;
 } Job;
 
-static bool is_kept(const Node *n, const TextList *keep)
-{
-    for (int i = 0; i < keep->n; i++)
-        if (n->loc.node && !strcmp(n->loc.node, keep->v[i]))
-            return true;
-    return false;
-}
-
-/* False after a sentence: a name that is kept is no product's. */
 static bool find_layers(Job *j, const TextList *keep)
 {
     int room = 0;
-    for (int i = 0; i < keep->n; i++) {
-        bool found = false;
-        FOR_EACH_NODE(n, j->m->graph)
-            found |= (n->op == OP_conv || n->op == OP_matmul || n->op == OP_gather) && n->loc.node && !strcmp(n->loc.node, keep->v[i]);
-        if (!found)
-            return diag_error(j->m->diag, (Loc){ .file = j->m->file }, "--keep %s: there is no layer of that name", keep->v[i]);
-    }
     FOR_EACH_NODE(n, j->m->graph)
         room++;
     j->layer = ARENA_ARRAY(j->arena, Layer, room + 1);
     FOR_EACH_NODE(n, j->m->graph) {
         Arena *a = arena_new();
-        if (n->op != OP_gather && !is_kept(n, keep) && weight_codes_read(a, n, j->kind, j->group).w)
+        if (n->op != OP_gather && !weight_codes_is_kept(n, keep) && weight_codes_read(a, n, j->kind, j->group).w)
             j->layer[j->n++].product = n;
+        else
+            weight_tally_keep(&j->tally, j->m, n, keep);
         arena_free(a);
     }
-    return j->n || diag_error(j->m->diag, (Loc){ .file = j->m->file }, "there are no weights to round: no product has constant f32 weights");
+    return weight_codes_check_names(j->m, keep);
 }
 
 static bool measure(Job *j, Samples *s)
@@ -209,6 +195,24 @@ static void nearest_of(Job *j, Layer *l)
     arena_free(a);
 }
 
+static double decibels(double power, double error)
+{
+    return error > 0 ? 10 * log10(power / error) : INFINITY;
+}
+
+/* For the report: what was done, and what it brought. */
+static const char *describe(const Job *j, const Layer *l)
+{
+    const char *method = j->o->gptq ? (j->o->awq ? "awq and gptq" : "gptq") : "awq";
+    if (!l->h->n)
+        return "rounded to nearest: too many inputs to look at together";
+    if (!j->o->gptq && !j->o->awq)
+        return NULL;
+    if (!(l->error < l->nearest))
+        return arena_printf(j->arena, "%s no better than to nearest", method);
+    return arena_printf(j->arena, "%s: %.1f dB better than to nearest", method, decibels(l->nearest, l->error));
+}
+
 static bool round_layer(Job *j, Layer *l)
 {
     Arena *a = arena_new();
@@ -224,34 +228,16 @@ static bool round_layer(Job *j, Layer *l)
         weight_codes_round(&r);
         l->error = l->h->n ? weight_rows_error(&r, l->h) : 0;
     }
+    weight_tally_add(&j->tally, j->m, &r, describe(j, l), l->h->n ? decibels(l->power, l->error) : NAN);
     bool ok = weight_codes_write(j->m, &r);
     arena_free(a);
     return ok;
 }
 
-static double decibels(double power, double error)
+bool weight_repair_quantize(Module *m, const WeightsOptions *w, const WeightRepairOptions *o, const TextList *keep, Samples *s, Report *report)
 {
-    return error > 0 ? 10 * log10(power / error) : INFINITY;
-}
-
-static void report(const Job *j)
-{
-    printf("%-40s %12s %12s\n", "layer", "nearest", j->o->gptq ? (j->o->awq ? "awq + gptq" : "gptq") : "awq");
-    for (int i = 0; i < j->n; i++) {
-        const Layer *l = &j->layer[i];
-        const char *name = l->product->loc.node ? l->product->loc.node : op_name(l->product->op);
-        if (l->h->n)
-            printf("%-40s %9.2f dB %9.2f dB%s\n", name, decibels(l->power, l->nearest), decibels(l->power, l->error),
-                   l->error < l->nearest ? "" : "  no better than to nearest");
-        else
-            printf("%-40s too many inputs to look at together; rounded to nearest\n", name);
-    }
-}
-
-bool weight_repair_quantize(Module *m, const WeightsOptions *w, const WeightRepairOptions *o, const TextList *keep, Samples *s,
-                            bool quiet)
-{
-    Job j = { .m = m, .arena = arena_new(), .kind = weight_kind(w->kind), .group = weight_group(weight_kind(w->kind), w), .o = o };
+    const WeightKind *k = weight_kind(w->kind);
+    Job j = { .m = m, .arena = arena_new(), .kind = k, .group = weight_group(k, w), .o = o, .tally = { .report = report } };
     bool ok = find_layers(&j, keep) && measure(&j, s);
     for (int i = 0; ok && i < j.n; i++)
         if (j.layer[i].h->n)
@@ -260,9 +246,7 @@ bool weight_repair_quantize(Module *m, const WeightsOptions *w, const WeightRepa
         ok = !j.layer[i].h->n || scale_layer(&j, &j.layer[i]);
     for (int i = 0; ok && i < j.n; i++)
         ok = round_layer(&j, &j.layer[i]);
-    if (ok && !quiet)
-        report(&j);
-    ok = ok && weight_codes_tables(m, keep, quiet);
+    ok = ok && weight_tally_finish(&j.tally, m, k) && weight_codes_tables(m, keep, report);
     arena_free(j.arena);
     return ok;
 }

@@ -23,10 +23,9 @@ typedef struct WeightRepairOptions {
 static inline bool weight_repair_wanted(const WeightRepairOptions *o) { return o->gptq || o->awq; }
 /* What is wrong with the options as a sentence, or NULL. */
 const char *weight_repair_misuse(const WeightRepairOptions *o, const WeightsOptions *w);
-/* Every product of m's main graph whose name is not in keep gets its codes; unless quiet, says what came of each layer, against rounding to nearest. False
- * after reporting. */
-bool weight_repair_quantize(Module *m, const WeightsOptions *w, const WeightRepairOptions *o, const TextList *keep, Samples *s,
-                            bool quiet);
+/* Every product of m's main graph whose name is not in keep gets its codes; the report (NULL: nobody asks) says what came of each layer, against rounding to
+ * nearest. Neither method: rounded to nearest, and the error of the results measured. False after reporting. */
+bool weight_repair_quantize(Module *m, const WeightsOptions *w, const WeightRepairOptions *o, const TextList *keep, Samples *s, Report *report);
 
 /* ---- the two methods ---- */
 

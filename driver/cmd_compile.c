@@ -71,7 +71,6 @@ static bool make_smaller(Module *m, void *options)
 /* What is wrong with the options as a sentence, or NULL. */
 static const char *complete_smaller(Smaller *o, BuildOptions *build)
 {
-    o->quantize.samples.read_pb = describe_read_pb;
     o->quantize.quiet = o->prune.quiet = true;
     o->quantize.target = o->prune.target = build->target;
     o->quantize.cpu = o->prune.cpu = build->cpu;

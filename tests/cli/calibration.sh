@@ -70,7 +70,7 @@ refused() {
     absent out.onnx out.so out.json out.svg
 }
 # Whatever the samples are for.
-for how in "quantize -o out.onnx --dynamic --json out.json --calibrate" "quantize -o out.onnx --weights int4 --gptq --calibrate" \
+for how in "quantize -o out.onnx --dynamic --json out.json --calibrate" "quantize -o out.onnx --weights int4 --gptq --calibrate" "quantize -o out.onnx --weights int4 --json out.json --calibrate" \
            "quantize -o out.onnx --picture out.svg --calibrate good.npy --data" "compile -o out.so --calibrate" \
            "prune -o out.onnx --macs 0.5 --calibrate" "prune -o out.onnx --macs 0.5 --json out.json --data" \
            "compress -o out.onnx --macs 0.5 --calibrate" "compress -o out.onnx --macs 0.5 --calibrate good.npy --json out.json --data"; do

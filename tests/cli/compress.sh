@@ -7,8 +7,8 @@ printf '\005\002' | npy '(2,)' '|u1' >y.npy
 compress() { "$INGOT" compress "$onnx" --calibrate x.npy --scale 1/255 "$@"; }
 expect 0 "quantised" compress -o m.so --sparsity 0.25 --labels y.npy --json r.json
 expect 0 "2 of 2" "$INGOT_RUN" eval m.so --data x.npy --labels y.npy --scale 1/255
-expect 0 '"command": "compress"' cat r.json
-expect 0 '"quantised": {' cat r.json
+expect 0 '"compress"' grep '"command":' r.json
+expect 0 '"quantised":' cat r.json
 expect 0 "weights of 4 bits" compress -o m4.so --bytes 100000 --json r4.json --picture r4.svg
 expect 0 ">quantised<" cat r4.svg
 expect 0 "tried nothing pruned, weights of 4 bits: top-1" compress -o md.so --macs 0.5 --max-drop 50 --labels y.npy

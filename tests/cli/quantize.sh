@@ -9,6 +9,7 @@ printf '' | npy '(0, 1, 28, 28)' '|u1' >none.npy
 head -c 3136 /dev/zero | tr '\000' '\377' | npy '(1, 1, 28, 28)' '<f4' >nan.npy
 printf '\005\002' | npy '(2,)' '|u1' >wrong.npy
 mkdir empty
+tab=$(printf '\t')
 
 for method in minmax average percentile mse; do
     expect 0 "" "$INGOT" quantize -q "$onnx" -o m.so --calibrate x.npy --scale 1/255 --method $method
@@ -22,7 +23,7 @@ expect 0 "same" sh -c 'cmp c.so m.so && echo same'
 expect 2 "--calibrate DATA or --weights KIND is missing" "$INGOT" quantize "$onnx" -o bad.so
 
 expect 0 "top-1 %                          100.00         100.00" "$INGOT" quantize "$onnx" -o q.onnx --calibrate x.npy --labels y.npy --scale 1/255 --json r.json --picture r.svg
-expect 0 '"top1": 100' cat r.json
+expect 0 "\"top1\":${tab}100" cat r.json
 expect 0 "</svg>" cat r.svg
 expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval q.onnx --data x.npy --labels y.npy --scale 1/255
 expect 0 "0 of 4 layers stay f32" "$INGOT" quantize "$onnx" -o b.so --calibrate x.npy --labels y.npy --scale 1/255 --max-drop 0
@@ -36,6 +37,17 @@ for kind in int4 nf4 q4_k; do
     expect 0 "" "$INGOT" quantize -q "$onnx" --weights $kind -o w.onnx
     expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval w.onnx --data x.npy --labels y.npy --scale 1/255
 done
+# their report: without samples bytes and the weights' error, with samples the results
+expect 0 "int4, groups of 32" "$INGOT" quantize "$onnx" --weights int4 -o w.so --json w.json --picture w.svg
+expect 0 "\"decision\":$tab\"f32: filters of one channel\"" cat w.json
+expect 0 "\"bits\":${tab}4.5" cat w.json
+expect 0 "bytes of weights: before (grey), after (blue)" cat w.svg
+expect 0 "top-1 %                          100.00         100.00" "$INGOT" quantize "$onnx" --weights int4 --gptq -o w.so --calibrate x.npy --labels y.npy --scale 1/255 --json w.json
+expect 0 "int4, groups of 32, gptq" grep decision w.json
+expect 0 "top-1 %                          100.00         100.00" "$INGOT" quantize "$onnx" --weights nf4 -o w.so --data x.npy --labels y.npy --scale 1/255
+expect 0 "f32: --keep" "$INGOT" quantize "$onnx" --weights int4 --keep /f/f.5/BatchNormalization -o w.so
+expect 2 "--weights goes with" "$INGOT" quantize "$onnx" --weights int4 --dynamic -o bad.so
+expect 2 "--weights goes with" "$INGOT" quantize "$onnx" --weights int4 --min-sqnr 30 --calibrate x.npy -o bad.so
 expect 0 "" "$INGOT" compile "$onnx" --weights int4 --group 64 -o w.so
 expect 0 "small" sh -c 'test $(wc -c <w.so) -lt 100000 && echo small'
 expect 2 "--weights needs one of" "$INGOT" quantize "$onnx" --weights int5 -o bad.so
@@ -47,6 +59,8 @@ for kind in --dynamic --float16 --bfloat16 --float8; do
     expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval k.onnx --data x.npy --labels y.npy --scale 1/255
 done
 expect 0 "int8, dynamic" "$INGOT" quantize "$onnx" -o k.onnx --dynamic --calibrate x.npy --scale 1/255
+expect 0 "" "$INGOT" quantize -q "$onnx" -o k.onnx --dynamic --picture k.svg --json k.json
+expect 0 "</svg>" cat k.svg
 expect 2 "exclude each other" "$INGOT" quantize "$onnx" -o bad.so --dynamic --float16
 expect 2 "are for static quantisation" "$INGOT" quantize "$onnx" -o bad.so --dynamic --calibrate x.npy --min-sqnr 30
 

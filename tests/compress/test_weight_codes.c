@@ -152,16 +152,16 @@ static void which_layers(void **state)
     Node *first = conv(f, 16, 3, 3), *product = matmul(f, 64, 32), *tiny = matmul(f, 4, 4);
     first->loc.node = "first", product->loc.node = "product", tiny->loc.node = "tiny";
     const WeightsOptions o = { .kind = "int4" };
-    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "product" } }, true));
+    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "product" } }, NULL));
     assert_int_equal(node_in(first, 1)->def->op, OP_dequantize_blocks);         /* three channels: bytes, a scale per filter */
     assert_int_equal(node_in(node_in(first, 1)->def, 0)->type.dtype, DT_i8);
     assert_non_null(value_constant(node_in(product, 1)));
     assert_non_null(value_constant(node_in(tiny, 1)));
-    assert_false(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "nobody" } }, true));
+    assert_false(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "nobody" } }, NULL));
     assert_non_null(strstr(f->d.all, "--keep nobody"));
-    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 0 }, true));
+    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 0 }, NULL));
     assert_int_equal(node_in(node_in(product, 1)->def, 0)->type.dtype, DT_i4);
-    assert_false(weight_codes_quantize(f->b.m, &o, &(TextList){ 0 }, true));    /* nothing is left */
+    assert_false(weight_codes_quantize(f->b.m, &o, &(TextList){ 0 }, NULL));    /* nothing is left */
 }
 
 /* A table that only gathers read becomes bytes, a scale per row, whatever the kind; one that something else reads, or that is kept, stays. */
@@ -174,9 +174,9 @@ static void tables(void **state)
     mk_relu(&f->b, other);
     matmul(f, 64, 32);
     const WeightsOptions o = { .kind = "int4" };
-    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "table" } }, true));
+    assert_true(weight_codes_quantize(f->b.m, &o, &(TextList){ 1, { "table" } }, NULL));
     assert_non_null(value_constant(node_in(row, 0)));
-    assert_true(weight_codes_tables(f->b.m, &(TextList){ 0 }, true));
+    assert_true(weight_codes_tables(f->b.m, &(TextList){ 0 }, NULL));
     assert_non_null(value_constant(node_in(shared, 0)));
     const Node *q = node_in(row, 0)->def;
     assert_int_equal(q->op, OP_dequantize_blocks);
