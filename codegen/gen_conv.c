@@ -161,7 +161,7 @@ enum { JOINED_ROWS = 8 };           /* addresses fit the general registers */
 
 static bool joins_lines(const Group *g, const Conv *k, Dim pixels)
 {
-    const double place_cycles = 3;
+    const double place_cycles = 1.5;
     if (k->pointwise || k->bytes || k->pairs || g->weights || !dim_is_const(pixels) || !dim_is_const(k->ow))
         return false;
     DType type = contract_type(g);
