@@ -283,6 +283,7 @@ static bool apply(const Quantizer *q, Module *to)
     qdq_find_layers(to, &p);
     for (int i = 0; i < p.nlayers; i++) {
         p.layer[i].q = q->plan.layer[i].q, p.layer[i].scale = q->plan.layer[i].scale, p.layer[i].bits = q->plan.layer[i].bits;
+        p.layer[i].shift = q->plan.layer[i].shift;
         p.layer[i].keep = q->kept[i] != NULL;
     }
     qdq_find_points(to, &p);

@@ -227,6 +227,8 @@ static void test_repair(void **state)
     o.adaround = true;
     assert_true(sqnr_of(o, &r) > plain + 0.5);
     o.adaround = false;
+    o.bias_correction = true;
+    assert_true(sqnr_of(o, &r) > plain + 0.01);
     o.smoothquant = o.equalize = o.bias_correction = true;
     assert_true(sqnr_of(o, &r) > plain - 1);
     arena_free(a);
