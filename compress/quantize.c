@@ -49,12 +49,12 @@ bool quantize_prepare(Module *m)
 
 bool quantize_wanted(const QuantizeOptions *o)
 {
-    return o->samples.path || o->weights.kind || o->dynamic || o->float16 || o->bfloat16 || o->float8;
+    return o->samples.path || o->weights.kind || o->dynamic || o->float16 || o->bfloat16;
 }
 
 static bool is_static(const QuantizeOptions *o)
 {
-    return !o->dynamic && !o->float16 && !o->bfloat16 && !o->float8;
+    return !o->dynamic && !o->float16 && !o->bfloat16;
 }
 
 static int weight_bits(const QuantizeOptions *o)
@@ -79,8 +79,8 @@ const char *quantize_misuse(const QuantizeOptions *o)
         return "--percentile needs a number above 50, at most 100";
     if (o->per_tensor && o->per_channel)
         return "--per-tensor and --per-channel exclude each other";
-    if (o->dynamic + o->float16 + o->bfloat16 + o->float8 > 1)
-        return "--dynamic, --float16, --bfloat16 and --float8 exclude each other";
+    if (o->dynamic + o->float16 + o->bfloat16 > 1)
+        return "--dynamic, --float16 and --bfloat16 exclude each other";
     bool any = o->weights.kind || !is_static(o), budget = o->max_drop || o->min_sqnr;
     if (o->weights.kind && (!is_static(o) || budget || o->sensitivity || o->bias_correction || o->adaround || o->smoothquant || o->equalize || o->per_tensor))
         return "--weights goes with --group, --gptq and --awq, not with what is for activations or whole numbers of 8 bits";
@@ -204,30 +204,18 @@ static bool guard(Quantizer *q)
 
 /* ---- weights as floats ---- */
 
-/* The weight up to the rounding of the type; of f8 divided by a scale per column, so that all of the type's range is used. */
 static void store_weight(Module *m, QdqLayer *l, DType t)
 {
-    enum { MOST_F8 = 448 };
     const Tensor *w = tensor_dense(m->arena, value_constant(l->n->in[1].val));
-    int64_t columns = w->dim[l->axis];
-    Tensor *scale = tensor_new(m->arena, DT_f32, 1, &columns);
-    for (int64_t i = 0; i < w->count; i++) {
-        int64_t c = column_of(w, l->axis, i);
-        tensor_set_f64(scale, c, fmax(tensor_get_f64(scale, c), fabs(tensor_get_f64(w, i)) / MOST_F8));
-    }
-    for (int64_t c = 0; c < columns; c++)
-        if (!(tensor_get_f64(scale, c) > 0x1p-100) || t != DT_f8e4m3)
-            tensor_set_f64(scale, c, 1);
     l->q = tensor_new(m->arena, t, w->rank, w->dim);
     for (int64_t i = 0; i < w->count; i++)
-        tensor_set_f64(l->q, i, tensor_get_f64(w, i) / tensor_get_f64(scale, column_of(w, l->axis, i)));
-    l->scale = t == DT_f8e4m3 ? scale : NULL;
+        tensor_set_f64(l->q, i, tensor_get_f64(w, i));
 }
 
 /* With bf16, what the weights are multiplied with becomes bf16 too. */
 static bool store_weights(Quantizer *q)
 {
-    DType t = q->o->float16 ? DT_f16 : q->o->bfloat16 ? DT_bf16 : DT_f8e4m3;
+    DType t = q->o->float16 ? DT_f16 : DT_bf16;
     for (int i = 0; i < q->plan.nlayers; i++) {
         q->plan.layer[i].keep = q->kept[i] != NULL;
         if (!q->kept[i])
@@ -371,7 +359,7 @@ static bool meet_budget(Quantizer *q)
 
 static const char *kind_of(const QuantizeOptions *o)
 {
-    return o->dynamic ? "int8, dynamic" : o->float16 ? "f16" : o->bfloat16 ? "bf16" : o->float8 ? "f8e4m3" : "int8";
+    return o->dynamic ? "int8, dynamic" : o->float16 ? "f16" : o->bfloat16 ? "bf16" : "int8";
 }
 
 /* What --adaround does not look at is rounded to nearest. */
@@ -462,7 +450,7 @@ static bool find_places(Quantizer *q)
     q->kept = ARENA_ARRAY(q->m->arena, const char *, q->plan.nlayers + 1);
     if (!q->plan.nlayers)
         return diag_error(q->m->diag, (Loc){ .file = q->m->file }, "there is no convolution or product with constant weights to quantise");
-    return keep_named(q) && (q->o->float16 || q->o->bfloat16 || q->o->float8 || guard(q));
+    return keep_named(q) && (q->o->float16 || q->o->bfloat16 || guard(q));
 }
 
 static void round_weights(Quantizer *q)

@@ -13,7 +13,7 @@ typedef struct QuantizeOptions {
     const char *method;             /* of ranges.h */
     const char *percentile;
     bool dynamic;                   /* activations over their own range, found while running: no samples are needed */
-    bool float16, float8;           /* weights only, in this type; computed in f32 */
+    bool float16;                   /* weights only; computed in f32 */
     bool bfloat16;                  /* weights and activations; summed in f32 */
     bool per_tensor;                /* one scale per weight, not one per channel */
     bool per_channel;               /* the default, said aloud */
@@ -40,7 +40,6 @@ typedef struct QuantizeOptions {
     { "dynamic", 0, OPT_FLAG, NULL, "round activations over their own range, found while running; no samples are needed", &(o).dynamic }, \
     { "float16", 0, OPT_FLAG, NULL, "store weights as f16, compute in f32", &(o).float16 }, \
     { "bfloat16", 0, OPT_FLAG, NULL, "multiply in bf16, weights and activations, and sum in f32", &(o).bfloat16 }, \
-    { "float8", 0, OPT_FLAG, NULL, "store weights as f8e4m3 with a scale per output channel, compute in f32", &(o).float8 }, \
     { "per-tensor", 0, OPT_FLAG, NULL, "one scale per weight", &(o).per_tensor }, \
     { "per-channel", 0, OPT_FLAG, NULL, "one scale per output channel of a weight (default)", &(o).per_channel }, \
     { "weight-bits", 0, OPT_INT, "8|4", "bits of a weight that is multiplied by bytes (default 8); 4 implies --adaround, and leaves small layers at 8", &(o).weight_bits }, \

@@ -48,7 +48,7 @@ Value *qdq_bias(Builder *b, const QdqLayer *l, const QdqPoint *p);
 /* Write the operators. Every point has its grid, every layer that is not kept its q and scale. A convolution's bias is rounded to steps of its sum.
  * False after reporting. */
 bool qdq_insert(Module *m, const QdqPlan *p);
-/* The same with small floats: q of each layer is of such a type, scale may be NULL, biases stay; points, if there are any, become bf16 and f32 again. */
+/* The same with small floats: q of each layer is of such a type, without scales, biases stay; points, if there are any, become bf16 and f32 again. */
 bool qdq_insert_floats(Module *m, const QdqPlan *p);
 /* The same as qdq_insert without points: grids are found while the model runs (qdq_dynamic.c). */
 bool qdq_insert_dynamic(Module *m, const QdqPlan *p);

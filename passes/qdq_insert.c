@@ -169,15 +169,11 @@ bool qdq_insert(Module *m, const QdqPlan *p)
     return ok;
 }
 
-/* A cast of the small floats, times the scale if there is one. */
+/* A cast of the small floats. */
 static bool insert_small_weight(Module *m, const QdqLayer *l)
 {
     Builder b = { m, m->graph, l->n, l->n->loc };
-    int64_t dim[MAX_RANK] = { 1, 1, 1, 1, 1, 1 };
-    dim[l->axis] = l->q->dim[l->axis];
     Value *v = mk_cast_to(&b, mk_tensor(&b, l->q), DT_f32);
-    if (l->scale)
-        v = mk_mul(&b, v, mk_reshape_ints(&b, mk_tensor(&b, l->scale), l->q->rank, dim));
     if (v)
         node_set_input(l->n, 1, v);
     return v != NULL;

@@ -54,7 +54,7 @@ expect 2 "--weights needs one of" "$INGOT" quantize "$onnx" --weights int5 -o ba
 expect 2 "--group needs a number" "$INGOT" quantize "$onnx" --weights int4 --group some -o bad.so
 expect 1 "--keep nobody: there is no layer" "$INGOT" quantize "$onnx" --weights int4 --keep nobody -o bad.so
 
-for kind in --dynamic --float16 --bfloat16 --float8; do
+for kind in --dynamic --float16 --bfloat16 "--weights float8"; do
     expect 0 "" "$INGOT" quantize "$onnx" -o k.onnx $kind
     expect 0 "top-1 100.00 % (2 of 2)" "$INGOT" eval k.onnx --data x.npy --labels y.npy --scale 1/255
 done
