@@ -8,9 +8,12 @@ static int64_t panels_of(int64_t n)
     return (n + CG_LANES - 1) / CG_LANES;
 }
 
+/* Weights in a mapped file may lie anywhere. */
 static uint16_t element(const WeightEntry *e, int64_t i)
 {
-    return ((const uint16_t *)e->tensor->data)[e->tensor->splat ? 0 : i];
+    uint16_t bits;
+    memcpy(&bits, (const char *)e->tensor->data + (e->tensor->splat ? 0 : i) * (int64_t)sizeof bits, sizeof bits);
+    return bits;
 }
 
 /* Place of (k, column) within a panel. */

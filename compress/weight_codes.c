@@ -349,7 +349,7 @@ WeightRows weight_codes_read(Arena *a, Node *product, const WeightKind *kind, in
     for (int64_t row = 0; row < r.rows; row++)
         for (int64_t tap = 0; tap < r.taps; tap++)
             for (int64_t k = 0; k < r.k; k++)
-                r.w[(row * r.taps + tap) * r.k + k] = ((const float *)t->data)[place_of(&r, row, tap, k)];
+                r.w[(row * r.taps + tap) * r.k + k] = (float)tensor_get_f64(t, place_of(&r, row, tap, k));
     return r;
 }
 

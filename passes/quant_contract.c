@@ -288,7 +288,8 @@ static Value *as_f32(Product *p)
 {
     Builder *b = &p->b;
     Value *bias = node_in(p->n, 2), *known = bytes_constant(p->m, bias), *steps = known ? bias_in_steps(p, known) : NULL;
-    Value *y = mk_mul(b, mk_cast_to(b, centred_sum(p, steps), DT_f32), mk_mul(b, scale_per_column(p), p->x.scale));
+    Value *scale = mk_mul(b, scale_per_column(p), p->x.scale);          /* one after the other: nodes are in the same order whatever compiler built this */
+    Value *y = mk_mul(b, mk_cast_to(b, centred_sum(p, steps), DT_f32), scale);
     return bias && !steps ? mk_add(b, y, along_columns(p, bias)) : y;
 }
 
