@@ -262,6 +262,8 @@ void contract_store(Contract *c, LLVMValueRef sum, LLVMValueRef row, LLVMValueRe
 /* acc += a[row][k] * b[k][col] for k in [0, length): a_offset and b_offset in elements, added to the tile's own place. */
 void tile_accumulate(Tile *t, LLVMValueRef a_offset, LLVMValueRef b_offset, LLVMValueRef length);
 
+/* Weights that do not stay in the second cache from run to run: they are fetched a set of panels ahead, the first rows would wait for them. */
+bool contract_weights_are_large(const Contract *c);
 DType contract_type(const Group *g);        /* of the anchor's sums */
 bool contract_of_bytes(const Group *g);     /* u8 times i8 */
 bool contract_of_pairs(const Group *g);     /* bf16 times bf16, two k at once where the weights are packed (bf16.h) */

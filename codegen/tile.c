@@ -151,6 +151,13 @@ static bool together(const Tile *t)
     return t->number && c->row_tiles && c->panel_rows && t->panels * c->panel_rows * CG_LANES * dtype_bytes(c->b.type) <= NEXT_PANELS;
 }
 
+bool contract_weights_are_large(const Contract *c)
+{
+    enum { LARGE = 256 << 10 };
+    const Type *w = &node_in(c->g->anchor, 1)->type;
+    return type_is_static(w) && type_count(w) * dtype_bytes(w->dtype) >= LARGE;
+}
+
 /* Steps of k for each line that this tile asks for, as a power of two: fewer of the next panels, which other tiles ask for too. */
 static int steps_per_line(const Tile *t)
 {

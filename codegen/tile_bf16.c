@@ -18,15 +18,6 @@ static Val load_pair(Codegen *cg, Val p, bool whole)
     return whole ? load(cg, cg->i32, p) : LLVMBuildZExt(cg->b, load(cg, cg->i16, p), cg->i32, "");
 }
 
-/* Weights that do not stay in the second cache from run to run are fetched a set of panels ahead: the first rows would wait for them. */
-enum { LARGE_WEIGHTS = 256 << 10 };     /* bytes */
-
-static bool weights_are_large(const Contract *c)
-{
-    const Type *w = &node_in(c->g->anchor, 1)->type;
-    return type_is_static(w) && type_count(w) * dtype_bytes(w->dtype) >= LARGE_WEIGHTS;
-}
-
 /* One pair of k of all rows and panels; a, b: addresses of the first row's pair and of the first panel's weights. */
 static void tile_step(Tile *t, Val a, Val b, bool whole)
 {
@@ -34,7 +25,7 @@ static void tile_step(Tile *t, Val a, Val b, bool whole)
     Codegen *cg = c->g->cg;
     LLVMTypeRef pairs = LLVMVectorType(cg->i32, CG_LANES);
     Val w[8];
-    for (int p = 0; weights_are_large(c) && p < t->panels; p++)
+    for (int p = 0; contract_weights_are_large(c) && p < t->panels; p++)
         cg_prefetch(cg, cg_gep(cg, b, DT_bf16, LLVMBuildNSWMul(cg->b, cg_i64(cg, t->panels + p), c->panel_step, "")), false);
     for (int p = 0; p < t->panels; p++)
         w[p] = load(cg, pairs, cg_gep(cg, b, DT_bf16, LLVMBuildNSWMul(cg->b, cg_i64(cg, p), c->panel_step, "")));

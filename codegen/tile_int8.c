@@ -36,21 +36,12 @@ static Val broadcast_word(Codegen *cg, Val word)
     return LLVMBuildBitCast(cg->b, cg_splat(cg, word, CG_LANES), sixty_four_bytes(cg), "");
 }
 
-/* Weights that do not stay in the second cache from run to run are fetched a set of panels ahead: the first rows would wait for them. */
-enum { LARGE_WEIGHTS = 256 << 10 };
-
-static bool weights_are_large(const Contract *c)
-{
-    const Type *w = &node_in(c->g->anchor, 1)->type;
-    return type_is_static(w) && type_count(w) >= LARGE_WEIGHTS;
-}
-
 /* 64 bytes of every panel; b: address of the first panel's. */
 static void load_weights(Tile *t, Val b, Val *w)
 {
     Contract *c = t->c;
     Codegen *cg = c->g->cg;
-    for (int p = 0; weights_are_large(c) && p < t->panels; p++)
+    for (int p = 0; contract_weights_are_large(c) && p < t->panels; p++)
         cg_prefetch(cg, cg_gep_bytes(cg, b, LLVMBuildNSWMul(cg->b, cg_i64(cg, t->panels + p), c->panel_step, "")), false);
     for (int p = 0; p < t->panels; p++)
         w[p] = load(cg, sixty_four_bytes(cg), cg_gep_bytes(cg, b, LLVMBuildNSWMul(cg->b, cg_i64(cg, p), c->panel_step, "")));
