@@ -303,8 +303,8 @@ static void choices_make(Relations *r)
 typedef void RelateFn(Relations *r, const Node *n);
 
 static void relate_none(Relations *r, const Node *n) { (void)r, (void)n; }
-static void relate_input(Relations *r, const Node *n) { fix_all(r, n, "is an input:"); }
-static void relate_return(Relations *r, const Node *n) { fix_all(r, n, "is an output:"); }
+static void relate_input(Relations *r, const Node *n) { fix_all(r, n, "is"); }
+static void relate_return(Relations *r, const Node *n) { fix_all(r, n, "is an output of"); }
 static void relate_unknown(Relations *r, const Node *n) { fix_all(r, n, "is used by"); }
 
 /* Operand i against result 0, aligned from the right, where sizes are alike. */
