@@ -246,20 +246,12 @@ static bool choose_packing(Module *m, Node *n)
     return true;
 }
 
-static bool choose_all(Module *m, Graph *g)
+static bool choose_for(Module *m, Node *n)
 {
-    FOR_EACH_NODE_SAFE(n, g) {
-        Graph *body[MAX_BODIES];
-        for (int i = node_bodies(n, body); i-- > 0;)
-            if (!choose_all(m, body[i]))
-                return false;
-        if ((n->op == OP_conv && !choose(m, n)) || (n->op == OP_matmul && !choose_packing(m, n)))
-            return false;
-    }
-    return true;
+    return n->op == OP_conv ? choose(m, n) : n->op == OP_matmul ? choose_packing(m, n) : true;
 }
 
 bool pass_algorithm(Module *m)
 {
-    return choose_all(m, m->graph);
+    return module_each_node(m, choose_for);
 }

@@ -51,20 +51,12 @@ static bool share_out(Module *m, Node *n)
     return true;
 }
 
-static bool expand_graph(Module *m, Graph *g)
+static bool expand_node(Module *m, Node *n)
 {
-    FOR_EACH_NODE_SAFE(n, g) {
-        Graph *body[MAX_BODIES];
-        for (int i = node_bodies(n, body); i-- > 0;)
-            if (!expand_graph(m, body[i]))
-                return false;
-        if (n->op == OP_dequantize_blocks && is_constant(n) && !share_out(m, n))
-            return false;
-    }
-    return true;
+    return n->op != OP_dequantize_blocks || !is_constant(n) || share_out(m, n);
 }
 
 bool pass_expand(Module *m)
 {
-    return expand_graph(m, m->graph);
+    return module_each_node(m, expand_node);
 }

@@ -42,21 +42,13 @@ static bool split(Module *m, Node *n)
     return true;
 }
 
-static bool split_graph(Module *m, Graph *g)
+static bool split_conv(Module *m, Node *n)
 {
-    FOR_EACH_NODE_SAFE(n, g) {
-        Graph *body[MAX_BODIES];
-        for (int i = node_bodies(n, body); i-- > 0;)
-            if (!split_graph(m, body[i]))
-                return false;
-        if (n->op == OP_conv && NODE_ATTR(n, conv)->channels_last && !conv_takes_pads(n) && has_pads(NODE_ATTR(n, conv)) && rewrite_allowed(m, "explicit_pad", n) &&
-            !split(m, n))
-            return false;
-    }
-    return true;
+    bool padded = n->op == OP_conv && NODE_ATTR(n, conv)->channels_last && !conv_takes_pads(n) && has_pads(NODE_ATTR(n, conv));
+    return !padded || !rewrite_allowed(m, "explicit_pad", n) || split(m, n);
 }
 
 bool pass_explicit_pad(Module *m)
 {
-    return split_graph(m, m->graph);
+    return module_each_node(m, split_conv);
 }

@@ -27,15 +27,12 @@ static Value *before_cast(const Value *v)
     return n->op == OP_cast && v->type.dtype == DT_f32 && is_half(n->in[0].val->type.dtype) ? n->in[0].val : NULL;
 }
 
+/* The name goes on, too. */
 static bool replace(Node *n, Value *v)
 {
-    if (!v)
-        return false;
-    if (!v->name)
+    if (v && !v->name)
         v->name = node_out(n)->name;
-    value_replace(node_out(n), v);
-    node_erase_dead(n);
-    return true;
+    return node_replace(n, v);
 }
 
 /* ---- products ---- */
@@ -92,20 +89,14 @@ static bool take_movement(Module *m, Node *n)
 
 /* ---- the pass ---- */
 
-static bool take_graph(Module *m, Graph *g)
+static bool take_node(Module *m, Node *n)
 {
-    FOR_EACH_NODE_SAFE(n, g) {
-        Graph *body[MAX_BODIES];
-        for (int i = node_bodies(n, body); i-- > 0;)
-            if (!take_graph(m, body[i]))
-                return false;
-        if (n->nout == 1 && node_out(n)->uses && (!take_product(m, n) || (n->graph && !take_movement(m, n))))
-            return false;
-    }
-    return true;
+    if (n->nout != 1 || !node_out(n)->uses)
+        return true;
+    return take_product(m, n) && (!n->graph || take_movement(m, n));        /* no graph: it is gone */
 }
 
 bool pass_half(Module *m)
 {
-    return take_graph(m, m->graph);
+    return module_each_node(m, take_node);
 }

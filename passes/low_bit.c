@@ -26,15 +26,6 @@ static bool is_table(const Node *n)
     return n->op == OP_dequantize_blocks && is_constant(n->in[0].val) && is_constant(n->in[1].val) && is_constant(node_in(n, 2));
 }
 
-static bool replace(Node *n, Value *by)
-{
-    if (!by)
-        return false;
-    value_replace(node_out(n), by);
-    node_erase_dead(n);
-    return true;
-}
-
 /* ---- of 8 bits, written in arithmetic ---- */
 
 /* v if it is constant; a constant under another shape, as a constant; else NULL. */
@@ -95,7 +86,7 @@ static bool take_arithmetic(Module *m, Node *n)
         return true;
     Builder b = { m, n->graph, n, n->loc };
     Value *in[] = { q, of_rank(&b, scale, value_rank(q)), zero ? of_rank(&b, zero, value_rank(q)) : NULL };
-    return replace(n, mk_dequantize_blocks(&b, (Inputs){ zero ? 3 : 2, in }, (Attr_dequantize_blocks){ 0 }));
+    return node_replace(n, mk_dequantize_blocks(&b, (Inputs){ zero ? 3 : 2, in }, (Attr_dequantize_blocks){ 0 }));
 }
 
 /* ---- of levels, written in arithmetic ---- */
@@ -148,7 +139,7 @@ static bool take_levels(Module *m, Node *n)
         v[i] = tensor_get_f64(level, i);
     a.levels = (FloatVec){ (int)level->count, v };
     Builder b = { m, n->graph, n, n->loc };
-    return replace(n, mk_dequantize_blocks(&b, IN(q, of_rank(&b, scale, value_rank(q))), a));
+    return node_replace(n, mk_dequantize_blocks(&b, IN(q, of_rank(&b, scale, value_rank(q))), a));
 }
 
 /* ---- moved towards the products ---- */
@@ -167,7 +158,7 @@ static bool take_transpose(Module *m, Node *n)
     for (int i = 0; a.block && i < t->perm.n; i++)
         if (t->perm.v[i] == NODE_ATTR(table, dequantize_blocks)->axis)
             a.axis = i;
-    return replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
+    return node_replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
 }
 
 /* Rows of the table are a scale's rows too, unless it has one for all. */
@@ -211,12 +202,14 @@ static bool take_gather(Module *m, Node *n)
     if (a.block && a.axis > axis)
         a.axis += value_rank(index) - 1;
     if (!a.block && !a.levels.n && in[1] && in[1]->type.dtype == node_out(table)->type.dtype)
-        return replace(n, numbers_of(&b, in, table));
-    return replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
+        return node_replace(n, numbers_of(&b, in, table));
+    return node_replace(n, mk_dequantize_blocks(&b, (Inputs){ table->nin, in }, a));
 }
 
 static bool take_node(Module *m, Node *n)
 {
+    if (n->nout != 1 || !node_out(n)->uses)
+        return true;
     switch (n->op) {
     case OP_mul: return take_levels(m, n) && (!n->graph || take_arithmetic(m, n));       /* no graph: it is gone */
     case OP_transpose: return take_transpose(m, n);
@@ -225,20 +218,7 @@ static bool take_node(Module *m, Node *n)
     }
 }
 
-static bool take_graph(Module *m, Graph *g)
-{
-    FOR_EACH_NODE_SAFE(n, g) {
-        Graph *body[MAX_BODIES];
-        for (int i = node_bodies(n, body); i-- > 0;)
-            if (!take_graph(m, body[i]))
-                return false;
-        if (n->nout == 1 && node_out(n)->uses && !take_node(m, n))
-            return false;
-    }
-    return true;
-}
-
 bool pass_low_bit(Module *m)
 {
-    return take_graph(m, m->graph);
+    return module_each_node(m, take_node);
 }

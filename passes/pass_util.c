@@ -39,6 +39,24 @@ int node_bodies(const Node *n, Graph *body[MAX_BODIES])
     return count;
 }
 
+static bool each_node(Module *m, Graph *g, bool (*take)(Module *m, Node *n))
+{
+    FOR_EACH_NODE_SAFE(n, g) {
+        Graph *body[MAX_BODIES];
+        for (int i = node_bodies(n, body); i-- > 0;)
+            if (!each_node(m, body[i], take))
+                return false;
+        if (!take(m, n))
+            return false;
+    }
+    return true;
+}
+
+bool module_each_node(Module *m, bool (*take)(Module *m, Node *n))
+{
+    return each_node(m, m->graph, take);
+}
+
 static void count_nodes(void *ctx, Graph *g)
 {
     *(int *)ctx += graph_count_nodes(g);
@@ -87,4 +105,13 @@ void node_erase_dead(Node *n)
         dead->graph = NULL;
     }
     arena_free(a);
+}
+
+bool node_replace(Node *n, Value *by)
+{
+    if (!by)
+        return false;
+    value_replace(node_out(n), by);
+    node_erase_dead(n);
+    return true;
 }

@@ -22,6 +22,9 @@ void node_regions(const Node *n, void (*see)(void *ctx, Graph *g), void *ctx);
 /* The graphs that a control flow node (if, loop) runs; 0 for any other node, `fused` included. */
 enum { MAX_BODIES = 2 };
 int node_bodies(const Node *n, Graph *body[MAX_BODIES]);
+/* Calls `take` on every node of the main graph and of the graphs that control flow runs, these before the node that runs them; it may erase its node and what only
+ * that used. False as soon as it returns false. */
+bool module_each_node(Module *m, bool (*take)(Module *m, Node *n));
 int graph_count_nodes(const Graph *g);                              /* nested graphs included */
 
 /* The constant that the node's only result is, made before the node, or NULL: not constant, or not worth it (fold.c). The node stays as it is. */
@@ -29,5 +32,7 @@ Value *fold_node(Module *m, Node *n);
 bool fold_and_erase(Module *m, Node *n);                            /* its uses become uses of that constant */
 /* Erase a node and what only it used, as far as nothing has effects. */
 void node_erase_dead(Node *n);
+/* `by` takes the place of the node's only result, and the node is erased like that. False: by is NULL. */
+bool node_replace(Node *n, Value *by);
 
 #endif
