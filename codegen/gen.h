@@ -191,6 +191,7 @@ const char *kernel_key(Codegen *cg, const Node *n);
  * and 8-bit weights as int8.h says, those of bf16 as bf16.h does.
  */
 int pack_operand(const Group *g, uint64_t *offset);
+static inline int64_t panels_of(int64_t columns) { return (columns + CG_LANES - 1) / CG_LANES; }
 uint64_t recurrent_pack(const Group *g, const Tensor *r);
 bool conv_is_fast(const Group *g);          /* channels last, no pads (but for Winograd), constant weights, at most 2 spatial axes */
 bool conv_is_depthwise(const Group *g);

@@ -103,14 +103,14 @@ static void conv_columns(Contract *c, const Conv *k, Tile at, LLVMValueRef col, 
         Branch b = branch_begin(cg, LLVMBuildICmp(cg->b, LLVMIntSLE, LLVMBuildAdd(cg->b, col, cg_i64(cg, step), ""), cg_i64(cg, k->cout), ""));
         contract_block(c, at, row_end);
         branch_else(cg, &b);
-        at.panels = (int)((left + CG_LANES - 1) / CG_LANES);
+        at.panels = (int)panels_of(left);
         if (left % CG_LANES)
             at.mask[at.panels - 1] = lane_mask(cg, cg_i64(cg, left % CG_LANES));
         contract_block(c, at, row_end);
         branch_end(cg, &b);
         return;
     }
-    at.panels = (int)((left + CG_LANES - 1) / CG_LANES);
+    at.panels = (int)panels_of(left);
     if (left % CG_LANES)
         at.mask[at.panels - 1] = lane_mask(cg, cg_i64(cg, left % CG_LANES));
     contract_block(c, at, row_end);
@@ -121,7 +121,7 @@ static Tile conv_tile(Contract *c, const Conv *k, LLVMValueRef group, LLVMValueR
 {
     Group *g = c->g;
     Codegen *cg = g->cg;
-    int64_t panels = (k->cout + CG_LANES - 1) / CG_LANES;
+    int64_t panels = panels_of(k->cout);
     LLVMValueRef at_line[2];
     Tile at = { .row = LLVMBuildMul(cg->b, block, cg_i64(cg, c->shape.rows), "") };
     LLVMValueRef first_col = LLVMBuildMul(cg->b, group, cg_i64(cg, k->cout), "");

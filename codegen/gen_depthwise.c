@@ -185,7 +185,7 @@ static Depthwise depthwise_of(Group *g)
     Depthwise d = { .g = g, .k = conv_of(g) };
     d.x = operand_elements(g, group_operand(g, node_in(g->anchor, 0)));
     d.w = operand_elements(g, group_operand(g, node_in(g->anchor, 1)));
-    d.wide = (d.k.groups + CG_LANES - 1) / CG_LANES * CG_LANES;
+    d.wide = panels_of(d.k.groups) * CG_LANES;
     d.out = (Contract){ .g = g, .rows = dim_mul(dims, d.k.n, dim_mul(dims, d.k.oh, d.k.ow)), .cols = d.k.m };
     d.out.bias = node_in(g->anchor, 2) ? group_operand(g, node_in(g->anchor, 2)) : -1;
     contract_open(&d.out);

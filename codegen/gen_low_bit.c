@@ -179,7 +179,7 @@ static void unit_block(Many *s, Val group, Val first, Val tiles, Val panel)
 static void unit_emit(Many *s, Partial *partial, Val group, Val first, Val tiles, Val panel)
 {
     Codegen *cg = s->m->c->g->cg;
-    int64_t all = ceil_div(s->w->columns, CG_LANES);
+    int64_t all = panels_of(s->w->columns);
     Val before = LLVMBuildAdd(cg->b, LLVMBuildMul(cg->b, group, cg_i64(cg, all), ""), panel, "");
     s->codes = cg_gep_bytes(cg, low_bit_data(s->m->c->g), LLVMBuildMul(cg->b, before, cg_i64(cg, s->w->panel_bytes), ""));
     partial->row = s->m->first_row(s->m, first);
@@ -201,7 +201,7 @@ Work low_bit_many(LowBitMany *m, LLVMValueRef begin, LLVMValueRef end)
     Many s = { .m = m, .w = low_bit_of(g) };
     Partial partial;
     s.cut = cut_of(s.w, m->row_taps);
-    int64_t sets = ceil_div(ceil_div(s.w->columns, CG_LANES), c->shape.panels), chunk = chunk_tiles(&s, s.w->groups * sets);
+    int64_t sets = ceil_div(panels_of(s.w->columns), c->shape.panels), chunk = chunk_tiles(&s, s.w->groups * sets);
     Dim parts[3] = { dim_const(dims, s.w->groups), dim_ceil_div(dims, m->tiles, dim_const(dims, chunk)), dim_const(dims, sets) };
     Val part[3], slot = slot_claim(g, LOW_BIT_SLOTS);
     scratch_open(&s, slot, &partial);

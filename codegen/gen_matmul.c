@@ -85,7 +85,7 @@ static void matmul_columns(Contract *c, const Matmul *m, Tile at, LLVMValueRef r
         contract_block(c, at, row_end);
     branch_else(cg, &b);
     if (n)
-        at.panels = (int)((left + CG_LANES - 1) / CG_LANES);
+        at.panels = (int)panels_of(left);
     for (int p = 0; p < at.panels; p++)
         if (!n || (p + 1) * CG_LANES > left)
             at.mask[p] = lane_mask(cg, LLVMBuildSub(cg->b, live, cg_i64(cg, p * CG_LANES), ""));
@@ -157,7 +157,7 @@ static TileShape matmul_shape(const Group *g, const Matmul *m)
     TileShape s = low_bit_shape(g, tile_choose(g, contract_type(g), rows, cols, TILE_ROWS));
     if (known_few(g) && rows <= LOW_BIT_DIRECT_ZEROS) {
         int64_t most = (rows == 1 ? 4 : 2) * CG_LANES;
-        s = (TileShape){ (int)rows, (int)((cols < most ? cols + CG_LANES - 1 : most) / CG_LANES) };
+        s = (TileShape){ (int)rows, (int)panels_of(cols < most ? cols : most) };
     }
     return s;
 }

@@ -73,7 +73,7 @@ static Cut cut_of(const Group *g)
     Dim batch = g->operand[WX]->type.dim[1];
     Cut c = { .rows = 1, .vectors = 1, .hidden = r->dim[1]->k, .directions = r->dim[0]->k, .gates = cell_find(a->cell)->gates };
     c.nstage = cell_stages(a, c.stage);
-    c.lines = (c.hidden + CG_LANES - 1) / CG_LANES;
+    c.lines = panels_of(c.hidden);
     int bytes = CG_LANES * dtype_bytes(formula_compute_type(r->dtype)), vector = t->vector_bytes > 0 ? t->vector_bytes : 16;
     int room = (t->vector_registers > 0 ? t->vector_registers : 16) / ((bytes + vector - 1) / vector), gates = c.stage[0].gates;
     int64_t most = !dim_is_const(batch) ? 4 : batch->k < MAX_ROWS ? batch->k : MAX_ROWS;
@@ -115,7 +115,7 @@ static void write_recurrent(const WeightEntry *e, void *to)
                         const char *from = (const char *)t->data + (t->splat ? 0 : ((d * hidden + k) * wide + g * hidden + j0) * size);
                         for (int64_t i = 0; i < live; i++)
                             memcpy(p + i * size, from + (t->splat ? 0 : i * size), (size_t)size);
-                        p += (live + CG_LANES - 1) / CG_LANES * CG_LANES * size;
+                        p += panels_of(live) * CG_LANES * size;
                     }
 }
 

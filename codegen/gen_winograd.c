@@ -489,7 +489,7 @@ bool gen_winograd(Group *g, LLVMValueRef begin, LLVMValueRef end, Work *work)
     if (!conv_is_fast(g))
         return diag_error(cg->m->diag, g->anchor->loc, "conv: Winograd's method needs constant weights");
     Transform t = transform_of(g);
-    int64_t groups = (t.k.cout + CG_LANES - 1) / CG_LANES / t.plan.panels;
+    int64_t groups = panels_of(t.k.cout) / t.plan.panels;
     work->units = dim_mulk(dims, dim_ceil_div(dims, t.total, dim_const(dims, t.plan.tiles)), groups);
     work->cost = dim_const(dims, t.w.n * t.w.n * t.plan.tiles * t.plan.panels * t.k.cin);
     LLVMValueRef slot = slot_claim(g, (int)t.plan.slots);

@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-static int64_t panels_of(int64_t n)
-{
-    return (n + CG_LANES - 1) / CG_LANES;
-}
-
 static const char *element(const WeightEntry *e, int64_t i)
 {
     return (const char *)e->tensor->data + (e->tensor->splat ? 0 : i) * dtype_bytes(e->tensor->dtype);

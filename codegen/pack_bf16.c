@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static int64_t panels_of(int64_t n)
-{
-    return (n + CG_LANES - 1) / CG_LANES;
-}
-
 /* Weights in a mapped file may lie anywhere. */
 static uint16_t element(const WeightEntry *e, int64_t i)
 {

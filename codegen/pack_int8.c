@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static int64_t panels_of(int64_t n)
-{
-    return (n + CG_LANES - 1) / CG_LANES;
-}
-
 static int8_t element(const WeightEntry *e, int64_t i)
 {
     return ((const int8_t *)e->tensor->data)[e->tensor->splat ? 0 : i];

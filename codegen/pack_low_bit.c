@@ -191,7 +191,7 @@ static void put_column(const LowBit *w, const Place *at, int lane, unsigned char
 static void write_low_bit(const WeightEntry *e, void *to)
 {
     const LowBit *w = e->more;
-    int64_t panels = (w->columns + CG_LANES - 1) / CG_LANES;
+    int64_t panels = panels_of(w->columns);
     unsigned char *p = to;
     memset(to, 0, (size_t)e->bytes);
     for (int64_t i = 0; i < w->groups * panels; i++)
@@ -206,7 +206,7 @@ static void write_low_bit(const WeightEntry *e, void *to)
 int low_bit_pack(const Group *g, uint64_t *offset)
 {
     const LowBit *w = low_bit_of(g);
-    int64_t panels = w->groups * ((w->columns + CG_LANES - 1) / CG_LANES);
+    int64_t panels = w->groups * panels_of(w->columns);
     *offset = weights_add_more(g->cg->weights, w->q, (uint64_t)(panels * w->panel_bytes), write_low_bit, w, sizeof *w);
     return group_operand(g, node_in(g->weights, 0));
 }

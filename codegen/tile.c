@@ -68,7 +68,7 @@ static void shapes_add(Shapes *s, TileShape shape, double cost)
 static Shapes tile_shapes(const TargetInfo *t, DType type, int64_t rows, int64_t cols, int most_rows)
 {
     int per = registers_per_panel(t, type), room = t->vector_registers > 0 ? t->vector_registers : 16;
-    int64_t want = rows ? rows : TILE_ROWS, panels = cols ? (cols + CG_LANES - 1) / CG_LANES : 2;
+    int64_t want = rows ? rows : TILE_ROWS, panels = cols ? panels_of(cols) : 2;
     int most = want == 1 ? 4 : 8;           /* one row waits for memory, which is read faster in fewer streams */
     Shapes s = { .n = 0 };
     for (int p = 1; p <= most && p <= panels; p++)
